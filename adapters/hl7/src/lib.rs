@@ -1,0 +1,1 @@
+//! HL7 v2, sans-IO: framer, message index, character sets, acknowledgement.

@@ -1,0 +1,1 @@
+//! The tokio shells of the feeds: listeners, connections, limits.

@@ -1,0 +1,1 @@
+//! Sealed SQLite: key ring, segments, state, the two write owners, readers.

@@ -1,0 +1,1 @@
+//! hospital-gateway: configuration, supervision, refine, uplink, control socket, command line.

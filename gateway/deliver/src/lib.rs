@@ -1,0 +1,1 @@
+//! Lanes, retry, bisecting, superseding. Sans-IO.

@@ -1,0 +1,1 @@
+//! Captures to changes of records, as pure functions.

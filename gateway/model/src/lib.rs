@@ -1,0 +1,1 @@
+//! The core-information model, typed ids, identity rules.

@@ -1,0 +1,1 @@
+//! Records to what a destination takes, as pure functions.

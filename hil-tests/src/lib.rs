@@ -1,0 +1,1 @@
+//! Simulated hospital and platform, fault scenarios, the demo, benches.
