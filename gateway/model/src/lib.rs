@@ -1,1 +1,42 @@
-//! The core-information model, typed ids, identity rules.
+//! The core-information model: what a hospital sends up about a person, with typed ids and the identity rules.
+//!
+//! Everything here is pure. [`Change`]s say what one capture states (absent, null or a value per field);
+//! [`Person::apply`] and its like turn a previous record and a change into the next record.
+
+mod apply;
+mod change;
+mod coded;
+mod encounter;
+mod field;
+mod identifier;
+mod ids;
+mod matching;
+mod name;
+mod number;
+mod person;
+mod position;
+mod record;
+mod report;
+mod resident_id;
+mod result;
+mod sex;
+mod time;
+
+pub use apply::Applied;
+pub use change::{Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Trigger};
+pub use coded::{Coded, Coding};
+pub use encounter::{Attending, Diagnosis, DiagnosisKind, Encounter, EncounterClass, EncounterStatus};
+pub use field::Field;
+pub use identifier::{Identifier, IdentifierKind, Trust};
+pub use ids::{IdKey, PersonId, RecordId};
+pub use matching::{Agreement, Claim, Doubt, Evidence};
+pub use name::{PersonName, names_agree};
+pub use number::{Number, NumberKind, Scope, ScopeError, Scoping};
+pub use person::{Address, HeldIdentifier, Person};
+pub use position::Position;
+pub use record::{Authority, Body, Mark, Provenance, Record, RecordKind};
+pub use report::{Report, ReportStatus, Specimen};
+pub use resident_id::{ResidentId, ResidentIdError};
+pub use result::{Absent, Comparator, LabResult, ReferenceRange, ResultKey, ResultStatus, Value};
+pub use sex::Sex;
+pub use time::{PartialTime, TimeError, ZoneSource};

@@ -1,0 +1,148 @@
+//! From what is held and what a capture states to what is held next. Pure.
+
+use crate::{
+    Encounter, EncounterChange, EncounterStatus, LabResult, PartialTime, Person, PersonChange, Report,
+    ReportChange,
+};
+
+/// What became of the results of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Anything changed.
+    pub changed: bool,
+    /// Older states of results that were not applied.
+    pub older: usize,
+    /// A final state was taken back; somebody has to hear of it (contract 5).
+    pub withdrawn: bool,
+    /// The order of two states could not be told.
+    pub order_unclear: bool,
+}
+
+/// How a stated time relates to the one held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Before,
+    Same,
+    Unclear,
+    After,
+}
+
+impl Person {
+    /// Takes over what `change` states besides numbers, which the person index judges.
+    ///
+    /// A feed without authority over demographics fills a stub and never changes what an authoritative feed set.
+    pub fn apply(&mut self, change: PersonChange, demographics: bool) {
+        if self.authoritative && !demographics {
+            return;
+        }
+        self.authoritative |= demographics;
+        change.name.apply(&mut self.name);
+        change.birth.apply(&mut self.birth);
+        change.sex.apply(&mut self.sex);
+        change.addresses.apply(&mut self.addresses);
+        change.phones.apply(&mut self.phones);
+        change.deceased.apply(&mut self.deceased);
+    }
+}
+
+impl Encounter {
+    /// The visit after `change`, which is not older than what is held.
+    pub fn apply(held: Option<Self>, change: EncounterChange) -> Self {
+        let mut next = held.unwrap_or_else(|| Self {
+            number: change.number.clone(),
+            class: None,
+            class_source: String::new(),
+            status: EncounterStatus::Unknown,
+            start: None,
+            end: None,
+            location: None,
+            attending: None,
+        });
+        if let Some(status) = change.status {
+            next.status = status;
+        }
+        if !change.class_source.is_empty() {
+            next.class = change.class;
+            next.class_source = change.class_source;
+        }
+        change.start.apply(&mut next.start);
+        change.end.apply(&mut next.end);
+        change.location.apply(&mut next.location);
+        change.attending.apply(&mut next.attending);
+        next
+    }
+}
+
+impl Report {
+    /// The report after `change`. Every result is ordered on its own, and the report's own fields by its own time:
+    /// the later time wins, not the rank of the status (contract 5).
+    pub fn apply(held: Option<Self>, change: ReportChange) -> (Self, Applied) {
+        let new = change.report;
+        let Some(mut next) = held else {
+            return (new, Applied { changed: true, ..Applied::default() });
+        };
+        let mut applied = Applied::default();
+        let results = core::mem::take(&mut next.results);
+        let before = order(new.stated.as_ref(), next.stated.as_ref()) == Order::Before;
+        let stated = new.results.clone();
+        if before {
+            applied.older += usize::from(stated.is_empty());
+        } else {
+            applied.withdrawn |= next.status.is_final() && !new.status.is_final();
+            let kept = next.clone();
+            next = Self { results: Vec::new(), ..new };
+            // A later message that leaves one out does not delete it: OBR fields carry no null in practice.
+            next.placer = next.placer.or(kept.placer);
+            next.filler = next.filler.or(kept.filler);
+            next.effective = next.effective.or(kept.effective);
+            next.issued = next.issued.or(kept.issued);
+            next.specimen = next.specimen.or(kept.specimen);
+            next.section = next.section.or(kept.section);
+            if next.notes.is_empty() {
+                next.notes = kept.notes;
+            }
+            applied.changed = true;
+        }
+        next.results = results;
+        for result in stated {
+            next.apply_result(result, &mut applied);
+        }
+        (next, applied)
+    }
+
+    fn apply_result(&mut self, mut new: LabResult, applied: &mut Applied) {
+        let Some(held) = self.results.iter_mut().find(|held| held.key == new.key) else {
+            self.results.push(new);
+            applied.changed = true;
+            return;
+        };
+        let order = order(new.stated.as_ref(), held.stated.as_ref());
+        if order == Order::Before {
+            applied.older += 1;
+            return;
+        }
+        if held.status.is_final() && !new.status.is_final() {
+            new.withdrawn = true;
+            applied.withdrawn = true;
+        }
+        // Two states that say the same need no order.
+        let differs = (&held.value, held.status, &held.unit) != (&new.value, new.status, &new.unit);
+        new.order_unclear = differs && order != Order::After;
+        applied.order_unclear |= new.order_unclear;
+        applied.changed |= *held != new;
+        *held = new;
+    }
+}
+
+fn order(new: Option<&PartialTime>, held: Option<&PartialTime>) -> Order {
+    let (Some(new), Some(held)) = (new, held) else { return Order::Unclear };
+    if new.latest() < held.earliest() {
+        Order::Before
+    } else if new.earliest() > held.latest() {
+        Order::After
+    } else if new == held {
+        Order::Same
+    } else {
+        Order::Unclear
+    }
+}

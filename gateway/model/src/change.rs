@@ -1,0 +1,104 @@
+//! What one capture states: the output of interpretation and the input of [`crate::Person::apply`] and its like.
+
+use crate::{
+    Address, Attending, Coded, DiagnosisKind, EncounterClass, EncounterStatus, Field, Identifier, Mark,
+    Number, PartialTime, PersonName, Report, Sex,
+};
+
+/// What one capture states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The message it was in.
+    pub trigger: Trigger,
+    /// When it happened by the source: EVN-2, else MSH-7. Reports carry their own.
+    pub event: Option<PartialTime>,
+    /// Who it is about.
+    pub person: PersonChange,
+    /// The visit.
+    pub encounter: Option<EncounterChange>,
+    /// Diagnoses.
+    pub diagnoses: Vec<DiagnosisChange>,
+    /// Laboratory reports.
+    pub reports: Vec<ReportChange>,
+}
+
+/// The message that a change came in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trigger {
+    /// The message code (MSH-9.1), as `ADT`.
+    pub code: String,
+    /// The trigger event (MSH-9.2), as `A01`.
+    pub event: String,
+    /// The sender's number of the message (MSH-10).
+    pub control_id: String,
+    /// The sending application (MSH-3).
+    pub application: Option<String>,
+    /// The sending facility (MSH-4).
+    pub facility: Option<String>,
+}
+
+/// What is stated about a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonChange {
+    /// Numbers in the order of the message. Resident ID numbers are as written where they are malformed, else normalised.
+    pub identifiers: Vec<Identifier>,
+    /// The name.
+    pub name: Field<PersonName>,
+    /// The birth date.
+    pub birth: Field<PartialTime>,
+    /// The sex.
+    pub sex: Field<Sex>,
+    /// Addresses.
+    pub addresses: Field<Vec<Address>>,
+    /// Telephone numbers.
+    pub phones: Field<Vec<String>>,
+    /// Whether and when the person died.
+    pub deceased: Field<Option<PartialTime>>,
+    /// Elements that could not be read.
+    pub marks: Vec<Mark>,
+}
+
+/// What is stated about a visit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncounterChange {
+    /// Its number.
+    pub number: Number,
+    /// Its status after this message; none where the message does not say (A08, ORU).
+    pub status: Option<EncounterStatus>,
+    /// Its class.
+    pub class: Option<EncounterClass>,
+    /// The class as written.
+    pub class_source: String,
+    /// Admitted.
+    pub start: Field<PartialTime>,
+    /// Discharged.
+    pub end: Field<PartialTime>,
+    /// Where the patient is.
+    pub location: Field<String>,
+    /// The attending doctor.
+    pub attending: Field<Attending>,
+    /// Elements that could not be read.
+    pub marks: Vec<Mark>,
+}
+
+/// What is stated about a diagnosis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiagnosisChange {
+    /// What it is.
+    pub code: Coded,
+    /// When it was made.
+    pub recorded: Option<PartialTime>,
+    /// Admitting, working or final.
+    pub kind: DiagnosisKind,
+}
+
+/// What is stated about a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportChange {
+    /// The date that its number is bound to: specimen collected, else OBR-7, else OBR-14, else ORC-9 (contract 3).
+    pub bound_to: Option<PartialTime>,
+    /// The report as this message states it.
+    pub report: Report,
+    /// What is worth knowing about how it was read.
+    pub marks: Vec<Mark>,
+}

@@ -1,0 +1,75 @@
+//! Names of persons, and when two of them agree.
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+/// A name as the source wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonName {
+    /// Family name; Chinese sources often put the whole name here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Given names in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
+    /// The type of the name (HL7 table 0200), as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+impl PersonName {
+    /// The whole name: family and given names together without a blank where they are written in hanzi.
+    pub fn full(&self) -> String {
+        let parts: Vec<&str> = self.family.iter().chain(&self.given).map(String::as_str).collect();
+        let wide = |p: &str| p.chars().any(|c| c >= '\u{2e80}');
+        if parts.iter().any(|p| wide(p)) { parts.concat() } else { parts.join(" ") }
+    }
+
+    /// What names are compared by: NFKC without blanks and middle dots (contract 6).
+    pub fn folded(&self) -> String {
+        let whole: String = self.family.iter().chain(&self.given).map(String::as_str).collect();
+        whole.nfkc().filter(|c| !c.is_whitespace() && !is_middle_dot(*c)).collect()
+    }
+
+    /// Whether nothing is stated.
+    pub fn is_empty(&self) -> bool {
+        self.folded().is_empty()
+    }
+}
+
+/// Whether two names can be of one person: equal after folding.
+pub fn names_agree(a: &PersonName, b: &PersonName) -> bool {
+    a.folded() == b.folded()
+}
+
+/// The dots that stand between the parts of a transliterated name; the tables write several of them.
+const fn is_middle_dot(c: char) -> bool {
+    matches!(c, '\u{b7}' | '\u{2022}' | '\u{2027}' | '\u{30fb}' | '\u{ff65}' | '\u{25cf}' | '\u{ff0e}' | '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(family: &str, given: &[&str]) -> PersonName {
+        PersonName {
+            family: Some(family.to_owned()),
+            given: given.iter().map(|g| (*g).to_owned()).collect(),
+            kind: None,
+        }
+    }
+
+    #[test]
+    fn spacing_width_and_middle_dots_make_no_other_name() {
+        let plain = name("\u{5f20}", &["\u{5f22}"]);
+        for same in [name("\u{5f20}\u{5f22}", &[]), name(" \u{5f20}", &["\u{3000}\u{5f22} "])] {
+            assert!(names_agree(&plain, &same));
+        }
+        let dotted = name("\u{963f}\u{4f9d}\u{b7}\u{5df4}\u{54c8}", &[]);
+        assert!(names_agree(&dotted, &name("\u{963f}\u{4f9d}\u{2022}\u{5df4}\u{54c8}", &[])));
+        assert!(names_agree(&name("\u{ff2c}\u{ff29}", &[]), &name("LI", &[])));
+        assert!(!names_agree(&plain, &name("\u{7ae0}", &["\u{5f22}"])));
+        assert_eq!(plain.full(), "\u{5f20}\u{5f22}");
+        assert_eq!(name("Smith", &["Ann"]).full(), "Smith Ann");
+    }
+}

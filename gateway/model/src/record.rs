@@ -1,0 +1,151 @@
+//! Records: core information as held and delivered.
+
+use feed::{CaptureId, FeedName};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Diagnosis, Encounter, Identifier, PartialTime, Person, PersonId, Position, RecordId, Report};
+
+/// One record: the current state of one thing about one person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its id: that of its main resource at the destinations.
+    pub id: RecordId,
+    /// Whose it is.
+    pub person: PersonId,
+    /// Where it stands in time.
+    pub position: Position,
+    /// The capture that it stands on.
+    pub provenance: Provenance,
+    /// The identifier that it came with, so that an unmerge can give it back (contract 6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_with: Option<Identifier>,
+    /// The visit it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encounter: Option<RecordId>,
+    /// What is worth knowing about how it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// The content.
+    pub body: Body,
+}
+
+/// The content of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// A person.
+    Person(Person),
+    /// A visit.
+    Encounter(Encounter),
+    /// A diagnosis.
+    Diagnosis(Diagnosis),
+    /// A laboratory report with its results.
+    Report(Box<Report>),
+}
+
+/// Kinds of records, numbered as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A person.
+    Person = 1,
+    /// A visit.
+    Encounter = 2,
+    /// A diagnosis.
+    Diagnosis = 3,
+    /// A laboratory report.
+    LabReport = 4,
+}
+
+/// Where a state came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The capture.
+    pub capture: CaptureId,
+    /// The feed.
+    pub feed: FeedName,
+    /// When the capture was received.
+    pub received: Timestamp,
+    /// The sender's number of the message (MSH-10).
+    pub control_id: String,
+    /// What the message was, as `ADT^A01`.
+    pub trigger: String,
+    /// The sending facility (MSH-4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facility: Option<String>,
+    /// The sending application (MSH-3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// When it happened by the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<PartialTime>,
+}
+
+/// What is worth knowing about how a record was made; goes up as a tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// The source gave no number: the id is made from person, service and time (contract 3).
+    WeakId,
+    /// A final state was taken back (contract 5).
+    Withdrawn,
+    /// The order of two states could not be told; the later capture won (contract 5).
+    OrderUnclear,
+    /// An element went up as source text only, as `OBX-14` (contract 5).
+    Doubtful(String),
+    /// Corrected but not final (OBR-25 `M`).
+    NotFinalCorrection,
+}
+
+/// What a feed is the authority for (contract 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authority {
+    /// Who is who: numbers of persons.
+    Identity,
+    /// Names, birth dates, addresses.
+    Demographics,
+    /// Visits.
+    Encounter,
+    /// Orders.
+    Order,
+    /// Results.
+    Result,
+}
+
+impl Body {
+    /// What kind of record it makes.
+    pub const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Person(_) => RecordKind::Person,
+            Self::Encounter(_) => RecordKind::Encounter,
+            Self::Diagnosis(_) => RecordKind::Diagnosis,
+            Self::Report(_) => RecordKind::LabReport,
+        }
+    }
+}
+
+impl RecordKind {
+    /// The kind with this number.
+    pub const fn from_u8(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Person,
+            2 => Self::Encounter,
+            3 => Self::Diagnosis,
+            4 => Self::LabReport,
+            _ => return None,
+        })
+    }
+
+    /// Its name in configuration and listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Encounter => "encounter",
+            Self::Diagnosis => "diagnosis",
+            Self::LabReport => "lab-report",
+        }
+    }
+}
