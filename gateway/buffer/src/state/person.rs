@@ -1,0 +1,111 @@
+//! The person index: sealed persons, and the blind index of their identifiers.
+
+use model::PersonId;
+
+use super::{Read, StateError, Tx};
+
+/// A person that an identifier leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ident {
+    /// Who.
+    pub person: PersonId,
+    /// How far the identifier may be trusted; the meaning is the caller's.
+    pub trust: u8,
+}
+
+impl Read<'_> {
+    /// What is kept of a person.
+    ///
+    /// # Errors
+    /// When the database fails or the content does not open.
+    pub fn person(&self, id: PersonId) -> Result<Option<Vec<u8>>, StateError> {
+        let sealed = self.one("SELECT sealed FROM person WHERE id = ?1", [id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+        sealed.map(|sealed| self.open(&sealed)).transpose()
+    }
+
+    /// The persons that have the identifier `value` of `domain`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn idents(&self, domain: &str, value: &str) -> Result<Vec<Ident>, StateError> {
+        let sql = "SELECT person, trust FROM ident WHERE blind = ?1 ORDER BY person LIMIT 500";
+        self.all(sql, [self.ident_blind(domain, value)], |row| {
+            Ok(Ident { person: PersonId::from_bytes(row.get(0)?), trust: row.get(1)? })
+        })
+    }
+
+    fn ident_blind(&self, domain: &str, value: &str) -> [u8; 16] {
+        // No domain holds a NUL, so that ("ab", "c") and ("a", "bc") stay apart.
+        self.ring().blind("ident", format!("{domain}\0{value}").as_bytes())
+    }
+}
+
+impl Tx<'_> {
+    /// Keeps a person, replacing what was kept.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn put_person(&mut self, id: PersonId, content: &[u8]) -> Result<(), StateError> {
+        let sealed = self.seal(content)?;
+        self.execute("INSERT OR REPLACE INTO person (id, sealed) VALUES (?1, ?2)", (id.as_bytes(), sealed))?;
+        Ok(())
+    }
+
+    /// Lets an identifier lead to a person, or changes how far it may be trusted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn put_ident(&mut self, domain: &str, value: &str, person: PersonId, trust: u8) -> Result<(), StateError> {
+        let sql = "INSERT OR REPLACE INTO ident (blind, person, trust) VALUES (?1, ?2, ?3)";
+        self.execute(sql, (self.ident_blind(domain, value), person.as_bytes(), trust))?;
+        Ok(())
+    }
+
+    /// Lets an identifier no longer lead to a person.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn drop_ident(&mut self, domain: &str, value: &str, person: PersonId) -> Result<(), StateError> {
+        let sql = "DELETE FROM ident WHERE blind = ?1 AND person = ?2";
+        self.execute(sql, (self.ident_blind(domain, value), person.as_bytes()))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::testing::scratch;
+
+    #[test]
+    fn an_identifier_may_lead_to_several_persons() {
+        let state = scratch();
+        let (mother, child) = (PersonId::from_bytes([1; 16]), PersonId::from_bytes([2; 16]));
+        state.write(move |tx| {
+            tx.put_ident("resident-id", "110105194912310021", mother, 2)?;
+            tx.put_ident("resident-id", "110105194912310021", child, 0)?;
+            let found = tx.idents("resident-id", "110105194912310021")?;
+            assert_eq!(found, [Ident { person: mother, trust: 2 }, Ident { person: child, trust: 0 }]);
+            tx.drop_ident("resident-id", "110105194912310021", child)?;
+            assert_eq!(tx.idents("resident-id", "110105194912310021")?.len(), 1);
+            assert_eq!(tx.idents("HIS", "110105194912310021")?, []);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn nothing_of_a_person_lies_readable_in_the_file() {
+        let state = scratch();
+        let id = PersonId::from_bytes([1; 16]);
+        state.write(move |tx| {
+            tx.put_person(id, "张晓娃".as_bytes())?;
+            tx.put_ident("resident-id", "110105194912310021", id, 2)?;
+            assert_eq!(tx.person(id)?.as_deref(), Some("张晓娃".as_bytes()));
+            Ok(())
+        });
+        let bytes = state.bytes();
+        for secret in ["张晓娃", "110105194912310021"] {
+            assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "{secret}");
+        }
+    }
+}

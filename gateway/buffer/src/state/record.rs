@@ -1,0 +1,193 @@
+//! The current state of each record of core information.
+
+use jiff::Timestamp;
+use model::{PersonId, Position, RecordId};
+use rusqlite::Row;
+
+use super::listing::bounded;
+use super::position::{maybe_time, position};
+use super::{Read, StateError, Tx};
+
+/// A record as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordRow {
+    /// Its id, the same outside.
+    pub id: RecordId,
+    /// What it is; the numbers are the caller's.
+    pub kind: u8,
+    /// Whose, where known.
+    pub person: Option<PersonId>,
+    /// Where its state stands in time.
+    pub position: Position,
+    /// Its status; the numbers are the caller's.
+    pub status: u8,
+    /// Whether the content stays for as long as the record is current (persons, open encounters) rather than for as
+    /// long as delivered data are kept.
+    pub current: bool,
+    /// When the position may be forgotten after the content is gone: with the binding; `None`: never.
+    pub expires: Option<Timestamp>,
+    /// The content, sealed at rest; empty once it has been destroyed.
+    pub content: Vec<u8>,
+}
+
+const COLUMNS: &str = "id, kind, person, event, capture, revision, status, keep, expires, sealed";
+
+impl Read<'_> {
+    /// The record with this id.
+    ///
+    /// # Errors
+    /// When the database fails or the content does not open.
+    pub fn record(&self, id: RecordId) -> Result<Option<RecordRow>, StateError> {
+        let found = self.one(&format!("SELECT {COLUMNS} FROM record WHERE id = ?1"), [id.as_bytes()], row)?;
+        found.map(|found| self.opened(found)).transpose()
+    }
+
+    /// The records of one kind of a person, those of the latest events first.
+    ///
+    /// # Errors
+    /// When the database fails or a content does not open.
+    pub fn records_of(&self, person: PersonId, kind: u8, limit: usize) -> Result<Vec<RecordRow>, StateError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM record WHERE person = ?1 AND kind = ?2 ORDER BY event DESC LIMIT ?3"
+        );
+        let found = self.all(&sql, (person.as_bytes(), kind, bounded(limit)), row)?;
+        found.into_iter().map(|found| self.opened(found)).collect()
+    }
+
+    fn opened(&self, mut record: RecordRow) -> Result<RecordRow, StateError> {
+        if !record.content.is_empty() {
+            record.content = self.open(&record.content)?;
+        }
+        Ok(record)
+    }
+}
+
+impl Tx<'_> {
+    /// Keeps the state of a record, replacing the one before it. Whether it may is the caller's decision
+    /// (contract 4).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn put_record(&mut self, record: &RecordRow) -> Result<(), StateError> {
+        let sql = "INSERT INTO record (id, kind, person, event, capture, revision, status, keep, expires, sealed)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                   ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, person = excluded.person,
+                   event = excluded.event, capture = excluded.capture, revision = excluded.revision,
+                   status = excluded.status, keep = excluded.keep, expires = excluded.expires, sealed = excluded.sealed";
+        let params = (
+            record.id.as_bytes(),
+            record.kind,
+            record.person.as_ref().map(PersonId::as_bytes),
+            record.position.event.as_microsecond(),
+            record.position.capture,
+            record.position.revision,
+            record.status,
+            record.current,
+            record.expires.map(Timestamp::as_microsecond),
+            self.seal(&record.content)?,
+        );
+        self.execute(sql, params)?;
+        Ok(())
+    }
+
+    /// Destroys the content of the records whose state came with one of these captures, and is not to stay for as
+    /// long as it is current. Their positions stay.
+    pub(crate) fn fade_records(&self, from: i64, to: i64) -> Result<(), StateError> {
+        let sql = "UPDATE record SET sealed = NULL
+                   WHERE capture BETWEEN ?1 AND ?2 AND keep = 0 AND sealed IS NOT NULL";
+        self.execute(sql, (from, to))?;
+        Ok(())
+    }
+
+    /// Forgets up to `limit` positions that have expired. Answers how many.
+    pub(crate) fn expire_records(&mut self, now: Timestamp, limit: usize) -> Result<usize, StateError> {
+        let sql = "SELECT no, id FROM record WHERE expires IS NOT NULL AND sealed IS NULL AND expires <= ?1
+                   ORDER BY expires LIMIT ?2";
+        let old = self.all(sql, (now.as_microsecond(), bounded(limit)), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?))
+        })?;
+        for (no, id) in &old {
+            self.execute("DELETE FROM sent WHERE record = ?1", [id])?;
+            self.execute("DELETE FROM dead_resource WHERE record = ?1", [id])?;
+            self.execute("DELETE FROM record WHERE no = ?1", [no])?;
+        }
+        Ok(old.len())
+    }
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
+    Ok(RecordRow {
+        id: RecordId::from_bytes(row.get(0)?),
+        kind: row.get(1)?,
+        person: row.get::<_, Option<_>>(2)?.map(PersonId::from_bytes),
+        position: position(row, 3)?,
+        status: row.get(6)?,
+        current: row.get(7)?,
+        expires: maybe_time(row, 8)?,
+        content: row.get::<_, Option<_>>(9)?.unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::testing::{at, position, scratch};
+
+    fn record(id: u8, event: i64, current: bool) -> RecordRow {
+        RecordRow {
+            id: RecordId::from_bytes([id; 16]),
+            kind: 3,
+            person: Some(PersonId::from_bytes([9; 16])),
+            position: position(event, i64::from(id)),
+            status: 1,
+            current,
+            expires: Some(at(100)),
+            content: vec![id],
+        }
+    }
+
+    #[test]
+    fn a_record_is_kept_as_it_was_put_last() {
+        let state = scratch();
+        state.write(|tx| {
+            let (old, new) = (record(1, 10, false), RecordRow { content: vec![7; 3000], ..record(1, 20, false) });
+            tx.put_record(&old)?;
+            assert_eq!(tx.record(old.id)?, Some(old));
+            tx.put_record(&new)?;
+            assert_eq!(tx.record(new.id)?, Some(new));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_records_of_a_person_come_latest_first() {
+        let state = scratch();
+        state.write(|tx| {
+            for (id, event) in [(1, 20), (2, 30), (3, 10)] {
+                tx.put_record(&record(id, event, false))?;
+            }
+            let events = |rows: Vec<RecordRow>| rows.iter().map(|r| r.id.as_bytes()[0]).collect::<Vec<_>>();
+            assert_eq!(events(tx.records_of(PersonId::from_bytes([9; 16]), 3, 2)?), [2, 1]);
+            assert!(tx.records_of(PersonId::from_bytes([9; 16]), 4, 2)?.is_empty());
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn content_goes_with_its_capture_and_the_position_later() {
+        let state = scratch();
+        state.write(|tx| {
+            let (open, closed) = (record(1, 10, true), record(2, 10, false));
+            tx.put_record(&open)?;
+            tx.put_record(&closed)?;
+            tx.fade_records(1, 2)?;
+            assert_eq!(tx.record(open.id)?.map(|r| r.content), Some(vec![1]));
+            let faded = tx.record(closed.id)?.expect("the position stays");
+            assert_eq!((faded.content, faded.position), (vec![], closed.position));
+            assert_eq!(tx.expire_records(at(99), 10)?, 0);
+            assert_eq!(tx.expire_records(at(100), 10)?, 1);
+            assert_eq!(tx.record(closed.id)?, None);
+            Ok(())
+        });
+    }
+}

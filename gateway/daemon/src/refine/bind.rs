@@ -1,0 +1,97 @@
+//! Business numbers to ids, with the person and the date that a number is bound to (contract 3).
+
+use buffer::{Binding, Ring, StateError, Tx};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use model::{IdKey, Number, PersonId, RecordId};
+
+use super::person;
+
+/// Margin added to the scope of a number before its binding is forgotten.
+const MARGIN_DAYS: i32 = 92;
+
+/// What a number comes to for one person and event date.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The number is free or bound to the same person and date: ids are made from these parts.
+    Agrees(Vec<String>),
+    /// It is bound to somebody else or to another date.
+    Conflict,
+    /// Its scope needs a date and there is none.
+    Unscoped,
+}
+
+/// Looks `number` up. An operator's release bound it a second time, to this person and date: that binding comes first.
+pub(crate) fn look_up(
+    tx: &Tx<'_>,
+    ring: &Ring,
+    number: &Number,
+    person: PersonId,
+    date: Option<Date>,
+) -> Result<Bound, StateError> {
+    let Some(parts) = number.parts(date) else { return Ok(Bound::Unscoped) };
+    let parts = parts.to_vec();
+    let released = released(&parts, person, date);
+    if tx.binding(blind(ring, &released))?.is_some() {
+        return Ok(Bound::Agrees(released));
+    }
+    let Some(binding) = tx.binding(blind(ring, &parts))? else { return Ok(Bound::Agrees(parts)) };
+    let holder = binding.person.map(|person| person::survivor(tx, person)).transpose()?;
+    // An absent date agrees: many messages about an order carry none.
+    let dates_agree = match (binding.date, date) {
+        (Some(bound), Some(date)) => bound == date,
+        _ => true,
+    };
+    Ok(if holder.is_none_or(|holder| holder == person) && dates_agree { Bound::Agrees(parts) } else { Bound::Conflict })
+}
+
+/// Binds the number that `parts` stand for, if it is not bound yet or was bound without a date.
+pub(crate) fn bind(
+    tx: &mut Tx<'_>,
+    ring: &Ring,
+    number: &Number,
+    parts: &[String],
+    record: RecordId,
+    person: PersonId,
+    date: Option<Date>,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let blinded = blind(ring, parts);
+    match tx.binding(blinded)? {
+        Some(bound) if bound.date.is_some() || date.is_none() => return Ok(()),
+        _ => {}
+    }
+    tx.bind(&Binding { number: blinded, record, person: Some(person), date, expires: expiry(number, date, now) })
+}
+
+/// The parts of a number that an operator released for this person and date.
+pub(crate) fn released(parts: &[String], person: PersonId, date: Option<Date>) -> Vec<String> {
+    let mut parts = parts.to_vec();
+    parts.push(person.to_string());
+    parts.push(date.map(|date| date.to_string()).unwrap_or_default());
+    parts
+}
+
+/// The id of the record of `kind` that `parts` stand for.
+pub(crate) fn id(key: &IdKey, kind: &str, parts: &[String], more: &[&str]) -> RecordId {
+    let all: Vec<&str> = parts.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    key.id(kind, &all)
+}
+
+fn blind(ring: &Ring, parts: &[String]) -> [u8; 16] {
+    // A unit separator stands in no number of any protocol.
+    ring.blind("binding", parts.join("\u{1f}").as_bytes())
+}
+
+/// When the binding may be forgotten: its scope and a margin later. A number of global scope never.
+fn expiry(number: &Number, date: Option<Date>, now: Timestamp) -> Option<Timestamp> {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let last = match number.scope {
+        model::Scope::Global => return None,
+        model::Scope::Year => date.unwrap_or(today).last_of_year(),
+        model::Scope::Day | model::Scope::InstrumentDay => date.unwrap_or(today),
+    };
+    let end = last.max(today).saturating_add(Span::new().days(MARGIN_DAYS));
+    end.to_zoned(TimeZone::UTC).ok().map(|end| end.timestamp())
+}

@@ -1,0 +1,101 @@
+//! The part of refine that needs no state: decode and interpret, in parallel.
+
+use buffer::Stored;
+use feed::{CaptureId, FeedName, Form};
+use hl7::charset::Learned;
+use interpret::{Interpretation, Reason};
+use jiff::Timestamp;
+
+use super::rules::{FeedRules, Rules};
+
+/// A capture, read.
+pub(crate) struct Prepared {
+    pub(crate) id: CaptureId,
+    pub(crate) feed: FeedName,
+    pub(crate) received: Timestamp,
+    /// The sender's number of the message; none where there is none to be read.
+    pub(crate) control_id: Option<String>,
+    /// The first 128 bits of SHA-256 over the body; only ever kept sealed or keyed.
+    pub(crate) content: [u8; 16],
+    pub(crate) reading: Reading,
+}
+
+/// What reading a capture came to.
+pub(crate) enum Reading {
+    /// Not a whole unit: kept as it is.
+    Broken(Form),
+    /// Its feed is no longer configured.
+    NoSuchFeed,
+    /// It cannot be decoded or has no header.
+    Unreadable(Reason),
+    /// It was interpreted; the character set its bytes prove, if they do.
+    Read(Interpretation, Option<Learned>),
+}
+
+/// Reads a batch on up to `threads` threads; the order stays.
+pub(crate) fn batch(
+    stored: Vec<Stored>,
+    rules: &Rules,
+    learned: &(dyn Fn(&FeedName) -> Option<Learned> + Sync),
+    threads: usize,
+) -> Vec<Prepared> {
+    /// Below this a second thread costs more than it saves.
+    const WORTH_A_THREAD: usize = 16;
+    let threads = threads.min(stored.len() / WORTH_A_THREAD).max(1);
+    if threads == 1 {
+        return stored.into_iter().map(|stored| one(stored, rules, learned)).collect();
+    }
+    let share = stored.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        let mut rest = stored;
+        let mut parts = Vec::with_capacity(threads);
+        while !rest.is_empty() {
+            let tail = rest.split_off(share.min(rest.len()));
+            let part = core::mem::replace(&mut rest, tail);
+            parts.push(scope.spawn(move || part.into_iter().map(|s| one(s, rules, learned)).collect::<Vec<_>>()));
+        }
+        let joined = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect()
+    })
+}
+
+/// Reads one capture.
+pub(crate) fn one(stored: Stored, rules: &Rules, learned: &dyn Fn(&FeedName) -> Option<Learned>) -> Prepared {
+    let capture = stored.capture;
+    let digest = ring::digest::digest(&ring::digest::SHA256, &capture.body);
+    let mut content = [0; 16];
+    content.copy_from_slice(&digest.as_ref()[..16]);
+    let mut prepared = Prepared {
+        id: stored.id,
+        received: capture.received,
+        control_id: None,
+        content,
+        reading: Reading::NoSuchFeed,
+        feed: capture.feed,
+    };
+    if capture.form != Form::Whole {
+        prepared.reading = Reading::Broken(capture.form);
+    } else if let Some(feed) = rules.feeds.get(&prepared.feed) {
+        read(&mut prepared, &capture.body, feed, learned);
+    }
+    prepared
+}
+
+fn read(
+    prepared: &mut Prepared,
+    body: &[u8],
+    feed: &FeedRules,
+    learned: &dyn Fn(&FeedName) -> Option<Learned>,
+) {
+    match hl7::Message::read(body, feed.charset, learned(&prepared.feed)) {
+        Ok(message) => {
+            prepared.control_id = Some(message.header().control_id.clone());
+            let interpretation = interpret::hl7(&message, &feed.context);
+            prepared.reading = Reading::Read(interpretation, message.proof());
+        }
+        Err(error) => {
+            prepared.control_id = hl7::Header::read(body).ok().map(|header| header.control_id);
+            prepared.reading = Reading::Unreadable(Reason::from(error));
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! What a change does to the records of its person. Runs on the state owner, in capture order.
+
+use buffer::{StateError, Tx};
+use interpret::Reason;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use model::{
+    Authority, Body, Change, Diagnosis, Encounter, EncounterChange, Mark, Number, PartialTime, Person, PersonChange,
+    PersonId, Position, Provenance, Record, RecordId, RecordKind, Report, ReportChange,
+};
+
+use super::bind::{self, Bound};
+use super::held;
+use super::identity::Resolved;
+use super::rules::{FeedRules, REVISION, Rules};
+
+/// What one capture did.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// The records it concerns, in the order that they depend on each other.
+    pub(crate) touched: Vec<Touched>,
+    /// A final result was taken back.
+    pub(crate) withdrawn: bool,
+}
+
+/// A record that a capture concerns.
+pub(crate) struct Touched {
+    pub(crate) id: RecordId,
+    pub(crate) kind: RecordKind,
+    /// The state this capture gave it; none where the record holds a later one already.
+    pub(crate) current: bool,
+}
+
+/// Why a change was not applied; nothing of it was.
+pub(crate) enum Stop {
+    /// It is kept and listed under this reason.
+    Quarantine(Reason),
+    /// The state failed.
+    State(StateError),
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// Applies changes of one capture to the records of one person.
+pub(crate) struct Applier<'a, 't> {
+    pub(crate) tx: &'a mut Tx<'t>,
+    pub(crate) rules: &'a Rules,
+    pub(crate) feed: &'a FeedRules,
+    pub(crate) person: PersonId,
+    pub(crate) provenance: Provenance,
+    /// An operator released the capture: its numbers are bound anew to this person and date.
+    pub(crate) released: bool,
+}
+
+impl Applier<'_, '_> {
+    /// Applies the whole change. The caller rolls back when it stops.
+    pub(crate) fn apply(&mut self, change: Change, resolved: &Resolved) -> Result<Effects, Stop> {
+        let mut effects = Effects::default();
+        let event = change.event;
+        self.person(change.person, resolved, event.as_ref(), change.reports.is_empty(), &mut effects)?;
+        let encounter = match change.encounter {
+            Some(visit) => self.encounter(visit, resolved, event.as_ref(), &mut effects)?,
+            None => None,
+        };
+        for diagnosis in change.diagnoses {
+            let owner = encounter.unwrap_or_else(|| self.person.into()).to_string();
+            let id = self.rules.id_key.id("diagnosis", &[&owner, diagnosis.code.key()]);
+            let body = Body::Diagnosis(Diagnosis {
+                code: diagnosis.code,
+                encounter,
+                recorded: diagnosis.recorded,
+                kind: diagnosis.kind,
+            });
+            self.state(id, body, event.as_ref(), encounter, resolved, Vec::new(), &mut effects)?;
+        }
+        for report in change.reports {
+            if !self.feed.may(Authority::Result) {
+                return Err(Stop::Quarantine(Reason::NoAuthority));
+            }
+            self.report(report, encounter, resolved, &mut effects)?;
+        }
+        Ok(effects)
+    }
+
+    fn person(
+        &mut self,
+        change: PersonChange,
+        resolved: &Resolved,
+        event: Option<&PartialTime>,
+        about_person: bool,
+        effects: &mut Effects,
+    ) -> Result<(), Stop> {
+        let id = RecordId::from(self.person);
+        let previous = held::record(self.tx, id)?;
+        let place = self.place(previous.as_ref(), event);
+        let mut next = match previous.as_ref().map(|p| &p.body) {
+            Some(Body::Person(person)) => person.clone(),
+            _ => Person::default(),
+        };
+        for (identifier, trust) in &resolved.identifiers {
+            next.hold(identifier.clone(), *trust);
+            let (domain, value) = identifier.lookup();
+            self.tx.put_ident(&domain, value, self.person, *trust as u8)?;
+        }
+        let marks = change.marks.clone();
+        if !place.older {
+            if let Some(name) = change.name.value() {
+                self.tx.put_ident("name", &name.folded(), self.person, model::Trust::Claimed as u8)?;
+            }
+            next.apply(change, self.feed.may(Authority::Demographics));
+        }
+        let same = previous.as_ref().is_some_and(|p| p.body == Body::Person(next.clone()));
+        // A report brings its person along; only what is about the person says it again when nothing changed.
+        if same && !about_person {
+            return Ok(());
+        }
+        let current = !(place.older && same);
+        if current {
+            self.put(id, Body::Person(next), place, None, resolved, marks)?;
+        }
+        effects.touched.push(Touched { id, kind: RecordKind::Person, current });
+        Ok(())
+    }
+
+    fn encounter(
+        &mut self,
+        change: EncounterChange,
+        resolved: &Resolved,
+        event: Option<&PartialTime>,
+        effects: &mut Effects,
+    ) -> Result<Option<RecordId>, Stop> {
+        let date = change.start.value().and_then(PartialTime::date);
+        let Some(parts) = self.parts(&change.number, date)? else { return Ok(None) };
+        let id = bind::id(&self.rules.id_key, "visit", &parts, &[]);
+        let previous = held::record(self.tx, id)?;
+        if !self.feed.may(Authority::Encounter) {
+            // Only a reference: such a feed makes no visits and changes none.
+            return Ok(previous.map(|_| id));
+        }
+        self.bind(&change.number, &parts, id, date)?;
+        let place = self.place(previous.as_ref(), event);
+        if !place.older {
+            let marks = change.marks.clone();
+            let held = previous.and_then(|p| match p.body {
+                Body::Encounter(encounter) => Some(encounter),
+                _ => None,
+            });
+            self.put(id, Body::Encounter(Encounter::apply(held, change)), place, None, resolved, marks)?;
+        }
+        effects.touched.push(Touched { id, kind: RecordKind::Encounter, current: !place.older });
+        Ok(Some(id))
+    }
+
+    fn report(
+        &mut self,
+        change: ReportChange,
+        encounter: Option<RecordId>,
+        resolved: &Resolved,
+        effects: &mut Effects,
+    ) -> Result<(), Stop> {
+        let date = change.bound_to.as_ref().and_then(PartialTime::date);
+        let specimen = change.report.specimen.as_ref().and_then(|s| s.number.as_ref());
+        let numbers = [change.report.filler.as_ref(), change.report.placer.as_ref(), specimen];
+        let mut bound = Vec::new();
+        for number in numbers.into_iter().flatten() {
+            if let Some(parts) = self.parts(number, date)? {
+                bound.push((number.clone(), parts));
+            }
+        }
+        let service = change.report.service.key().to_owned();
+        let mut marks = change.marks.clone();
+        let id = match bound.first() {
+            Some((_, parts)) => bind::id(&self.rules.id_key, "report", parts, &[&service]),
+            None => {
+                let Some(time) = &change.bound_to else { return Err(Stop::Quarantine(Reason::NoIdentity)) };
+                marks.push(Mark::WeakId);
+                self.rules.id_key.id("weak-report", &[&self.person.to_string(), &service, &time.to_string()])
+            }
+        };
+        for (number, parts) in &bound {
+            self.bind(number, parts, id, date)?;
+        }
+        let previous = held::record(self.tx, id)?;
+        let place = self.place(previous.as_ref(), change.report.stated.as_ref());
+        let kept_marks = previous.as_ref().map(|p| p.marks.clone()).unwrap_or_default();
+        let kept_encounter = previous.as_ref().and_then(|p| p.encounter);
+        let held = previous.and_then(|p| match p.body {
+            Body::Report(report) => Some(*report),
+            _ => None,
+        });
+        let (next, applied) = Report::apply(held, change);
+        if applied.withdrawn {
+            marks.push(Mark::Withdrawn);
+            effects.withdrawn = true;
+        }
+        if applied.order_unclear {
+            marks.push(Mark::OrderUnclear);
+        }
+        if applied.changed {
+            if place.older {
+                marks.extend(kept_marks);
+            }
+            marks.sort();
+            marks.dedup();
+            let body = Body::Report(Box::new(next));
+            self.put(id, body, place, encounter.or(kept_encounter), resolved, marks)?;
+        }
+        effects.touched.push(Touched { id, kind: RecordKind::LabReport, current: applied.changed });
+        Ok(())
+    }
+
+    /// Puts a record that is replaced as a whole, unless what is held is later.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one record")]
+    fn state(
+        &mut self,
+        id: RecordId,
+        body: Body,
+        event: Option<&PartialTime>,
+        encounter: Option<RecordId>,
+        resolved: &Resolved,
+        marks: Vec<Mark>,
+        effects: &mut Effects,
+    ) -> Result<(), Stop> {
+        let previous = held::record(self.tx, id)?;
+        let place = self.place(previous.as_ref(), event);
+        let kind = body.kind();
+        if !place.older {
+            self.put(id, body, place, encounter, resolved, marks)?;
+        }
+        effects.touched.push(Touched { id, kind, current: !place.older });
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        id: RecordId,
+        body: Body,
+        place: Place,
+        encounter: Option<RecordId>,
+        resolved: &Resolved,
+        marks: Vec<Mark>,
+    ) -> Result<(), Stop> {
+        let record = Record {
+            id,
+            person: self.person,
+            position: place.position,
+            provenance: self.provenance.clone(),
+            came_with: resolved.came_with.clone(),
+            encounter,
+            marks,
+            body,
+        };
+        Ok(held::put(self.tx, &record)?)
+    }
+
+    /// The parts that the number's ids are made of; none where its scope needs a date that is not there.
+    fn parts(&self, number: &Number, date: Option<Date>) -> Result<Option<Vec<String>>, Stop> {
+        match bind::look_up(self.tx, &self.rules.ring, number, self.person, date)? {
+            Bound::Agrees(parts) => Ok(Some(parts)),
+            Bound::Unscoped => Ok(None),
+            Bound::Conflict if self.released => {
+                let parts = number.parts(date).map(|parts| bind::released(&parts, self.person, date));
+                Ok(parts)
+            }
+            Bound::Conflict => Err(Stop::Quarantine(Reason::IdConflict)),
+        }
+    }
+
+    fn bind(&mut self, number: &Number, parts: &[String], id: RecordId, date: Option<Date>) -> Result<(), Stop> {
+        let now = self.provenance.received;
+        Ok(bind::bind(self.tx, &self.rules.ring, number, parts, id, self.person, date, now)?)
+    }
+
+    /// Where the state that this capture gives a record stands.
+    fn place(&self, previous: Option<&Record>, event: Option<&PartialTime>) -> Place {
+        place(previous.map(|p| p.position), event, &self.provenance)
+    }
+}
+
+/// Where a state stands, and whether a later one is held already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: Position,
+    pub(crate) older: bool,
+}
+
+fn place(previous: Option<Position>, event: Option<&PartialTime>, provenance: &Provenance) -> Place {
+    // Without a time from the source the receive time orders the states; it never enters an id.
+    let (earliest, latest): (Timestamp, Timestamp) =
+        event.map_or((provenance.received, provenance.received), |e| (e.earliest(), e.latest()));
+    let Some(previous) = previous else {
+        return Place { position: position(earliest, provenance), older: false };
+    };
+    if latest < previous.event {
+        // What it adds (a number, a missing result) makes a new state at the time that is held.
+        return Place { position: position(previous.event, provenance), older: true };
+    }
+    // A time less exact than the one held does not go back behind it.
+    let event = earliest.max(previous.event);
+    let older = event == previous.event && provenance.capture < previous.capture;
+    Place { position: position(event, provenance), older }
+}
+
+fn position(event: Timestamp, provenance: &Provenance) -> Position {
+    Position { event, capture: provenance.capture, revision: REVISION }
+}
+
+#[cfg(test)]
+mod tests {
+    use feed::{CaptureId, FeedName};
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    fn at(row: u32) -> Provenance {
+        Provenance {
+            capture: CaptureId::new(1, row),
+            feed: FeedName::new("his").unwrap(),
+            received: "2026-11-24T00:00:00Z".parse().unwrap(),
+            control_id: String::new(),
+            trigger: String::new(),
+            facility: None,
+            application: None,
+            event: None,
+        }
+    }
+
+    fn time(text: &str) -> PartialTime {
+        PartialTime::read(text, None, &TimeZone::UTC).unwrap()
+    }
+
+    #[test]
+    fn an_old_message_replayed_after_a_newer_one_is_older() {
+        let newer = place(None, Some(&time("20261124100000")), &at(1));
+        let replayed = place(Some(newer.position), Some(&time("20261124090000")), &at(2));
+        assert!(replayed.older);
+        assert!(!place(Some(newer.position), Some(&time("20261124110000")), &at(2)).older);
+    }
+
+    #[test]
+    fn a_time_that_is_only_a_day_is_not_older_than_an_hour_of_that_day() {
+        let newer = place(None, Some(&time("20261124100000")), &at(1));
+        let same_day = place(Some(newer.position), Some(&time("20261124")), &at(2));
+        assert!(!same_day.older && same_day.position > newer.position);
+    }
+
+    #[test]
+    fn of_two_messages_of_one_time_the_later_capture_wins() {
+        let second = place(None, Some(&time("20261124100000")), &at(2));
+        assert!(place(Some(second.position), Some(&time("20261124100000")), &at(1)).older);
+        assert!(!place(Some(second.position), Some(&time("20261124100000")), &at(3)).older);
+    }
+}

@@ -1,0 +1,53 @@
+//! What refine needs of the configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use buffer::Ring;
+use feed::FeedName;
+use model::{Authority, IdKey, RecordKind};
+
+/// The mapping revision: raised whenever the same capture would make other records than before.
+pub const REVISION: u32 = 1;
+
+/// The rules that captures are refined by. Replaced as a whole when the configuration is read again.
+pub struct Rules {
+    /// The feeds by name.
+    pub feeds: BTreeMap<FeedName, FeedRules>,
+    /// The destinations.
+    pub destinations: Vec<DestinationRules>,
+    /// The keys that numbers are looked up with.
+    pub ring: Ring,
+    /// The key that outgoing ids are made with.
+    pub id_key: IdKey,
+}
+
+/// The rules of one feed.
+pub struct FeedRules {
+    /// How its messages are interpreted.
+    pub context: interpret::Context,
+    /// The character set where a message declares none.
+    pub charset: hl7::charset::Default,
+    /// What it is the authority for.
+    pub authority: BTreeSet<Authority>,
+    /// Whether what it delivers is sent on.
+    pub live: bool,
+}
+
+/// The rules of one destination.
+pub struct DestinationRules {
+    /// Its number in the buffer.
+    pub number: u16,
+    /// Whether it is sent to; otherwise what would be sent is only shown.
+    pub live: bool,
+    /// Whether captures wait for it before they may be destroyed.
+    pub required: bool,
+    /// The kinds of records it takes.
+    pub kinds: BTreeSet<RecordKind>,
+}
+
+impl FeedRules {
+    /// Whether the feed is the authority for `what`.
+    pub fn may(&self, what: Authority) -> bool {
+        self.authority.contains(&what)
+    }
+}
