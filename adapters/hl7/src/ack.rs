@@ -1,0 +1,202 @@
+//! Acknowledgements (HL7 v2.5 section 2.9), in the character set of the sender.
+
+use jiff::ZonedDateTime;
+
+use crate::charset::Charset;
+use crate::header::Header;
+
+/// The answer of original mode (table 0008).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// AA: on stable storage.
+    Accept,
+    /// AE: not taken now; the same message may be sent again.
+    Error,
+    /// AR: not taken, and sending it again as it is will not help.
+    Reject,
+}
+
+/// What is wrong with a refused message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as `MSH^1^10` (ERR-2); empty when it is about the whole.
+    pub location: &'static str,
+    /// The error code (table 0357).
+    pub code: ErrorCode,
+    /// What is wrong and what to do, for the sender's engineer. Never text of the message.
+    pub text: String,
+}
+
+/// Error codes of table 0357.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// 100
+    SegmentSequence,
+    /// 101
+    RequiredFieldMissing,
+    /// 102
+    DataType,
+    /// 200
+    UnsupportedMessageType,
+    /// 207
+    Internal,
+}
+
+impl Code {
+    /// As in MSA-1.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "AA",
+            Self::Error => "AE",
+            Self::Reject => "AR",
+        }
+    }
+}
+
+impl ErrorCode {
+    const fn coded(self) -> &'static str {
+        match self {
+            Self::SegmentSequence => "100^Segment sequence error^HL70357",
+            Self::RequiredFieldMissing => "101^Required field missing^HL70357",
+            Self::DataType => "102^Data type error^HL70357",
+            Self::UnsupportedMessageType => "200^Unsupported message type^HL70357",
+            Self::Internal => "207^Application internal error^HL70357",
+        }
+    }
+}
+
+/// Writes the answer to a message, without frame bytes. Without a readable header it is addressed to nobody and MSA-2 is
+/// empty, so that at least a person sees why nothing is accepted.
+pub fn build(
+    request: Option<&Header>,
+    code: Code,
+    problem: Option<&Problem>,
+    control_id: &str,
+    now: &ZonedDateTime,
+) -> Vec<u8> {
+    let fallback = Header::fallback();
+    let request_header = request.unwrap_or(&fallback);
+    let d = request_header.delimiters;
+    let (field, component) = (char::from(d.field), char::from(d.component));
+    let version = if request_header.version.is_empty() { "2.5" } else { &request_header.version };
+    let processing =
+        if request_header.processing_id.is_empty() { "P" } else { &request_header.processing_id };
+    let charset = request_header.charsets.join(&char::from(d.repetition).to_string());
+    let kind = match request_header.trigger.as_str() {
+        "" => "ACK".to_owned(),
+        trigger => format!("ACK{component}{trigger}"),
+    };
+    let time = now.strftime("%Y%m%d%H%M%S%z").to_string();
+    let msh = [
+        &format!("MSH{field}{}", request_header.encoding_characters),
+        &request_header.receiving_application,
+        &request_header.receiving_facility,
+        &request_header.sending_application,
+        &request_header.sending_facility,
+        &time,
+        "",
+        &kind,
+        control_id,
+        processing,
+        version,
+        "",
+        "",
+        "",
+        "",
+        "",
+        &charset,
+    ];
+    let separator = field.to_string();
+    let mut text = msh.join(&separator).trim_end_matches(field).to_owned();
+    text.push('\r');
+    let reason = problem.map(|p| escaped(&p.text, request_header)).unwrap_or_default();
+    let msa = ["MSA", code.as_str(), &request_header.control_id, &reason].join(&separator);
+    text.push_str(msa.trim_end_matches(field));
+    text.push('\r');
+    if let Some(problem) = problem {
+        let error = problem.code.coded().replace('^', &component.to_string());
+        let location = problem.location.replace('^', &component.to_string());
+        text.push_str(&["ERR", "", &location, &error, "E", "", "", "", &reason].join(&separator));
+        text.push('\r');
+    }
+    encoding_of(request_header).encode(&text)
+}
+
+/// The sender's character set; ASCII where it names none or one that is not known.
+fn encoding_of(header: &Header) -> Charset {
+    let mut known = header.charsets.iter().filter_map(|name| Charset::named(name));
+    known.next_back().unwrap_or(Charset::Ascii)
+}
+
+/// Delimiters in our own text are written as escapes.
+fn escaped(text: &str, header: &Header) -> String {
+    let d = header.delimiters;
+    let escape = char::from(d.escape);
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let name = match u8::try_from(c) {
+            Ok(b) if b == d.escape => 'E',
+            Ok(b) if b == d.field => 'F',
+            Ok(b) if b == d.component => 'S',
+            Ok(b) if b == d.subcomponent => 'T',
+            Ok(b) if b == d.repetition => 'R',
+            Ok(b'\r' | b'\n') => {
+                out.push(' ');
+                continue;
+            }
+            _ => {
+                out.push(c);
+                continue;
+            }
+        };
+        out.extend([escape, name, escape]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> ZonedDateTime {
+        "2026-11-24T08:00:00+08:00[Asia/Shanghai]".parse().unwrap()
+    }
+
+    fn built(message: &[u8], code: Code, problem: Option<&Problem>) -> String {
+        let header = Header::read(message).ok();
+        String::from_utf8(build(header.as_ref(), code, problem, "G1", &now())).unwrap()
+    }
+
+    #[test]
+    fn an_acceptance_goes_back_to_the_sender_with_its_number() {
+        let message = b"MSH|^~\\&|HIS|H1|GW|S|20261124||ADT^A01|ID7|T^x|2.3.1\r";
+        let answer = "MSH|^~\\&|GW|S|HIS|H1|20261124080000+0800||ACK^A01|G1|T|2.3.1\rMSA|AA|ID7\r";
+        assert_eq!(built(message, Code::Accept, None), answer);
+    }
+
+    #[test]
+    fn a_refusal_says_what_where_and_what_to_do() {
+        let problem = Problem {
+            location: "MSH^1^10",
+            code: ErrorCode::RequiredFieldMissing,
+            text: "MSH-10 is empty; number | your messages".to_owned(),
+        };
+        let refusal = built(b"MSH|^~\\&|HIS\r", Code::Reject, Some(&problem));
+        let (_, rest) = refusal.split_once('\r').unwrap();
+        assert_eq!(
+            rest,
+            "MSA|AR||MSH-10 is empty; number \\F\\ your messages\rERR||MSH^1^10|101^Required field missing^HL70357|E||||MSH-10 is empty; number \\F\\ your messages\r"
+        );
+        assert!(built(b"hello", Code::Reject, Some(&problem)).starts_with("MSH|^~\\&|||||"));
+    }
+
+    #[test]
+    fn the_answer_is_written_in_the_senders_character_set_and_delimiters() {
+        let message = Charset::Gb18030.encode("MSH$%*!@$A$\u{5f22}$$$$$ADT%A01$1$P$2.4$$$$$$GB 18030-2000");
+        let header = Header::read(&message).unwrap();
+        let answer = build(Some(&header), Code::Accept, None, "G1", &now());
+        assert!(answer.is_ascii() || Charset::Gb18030.decode(&answer).is_some());
+        assert!(answer.starts_with(b"MSH$%*!@$"));
+        assert!(answer.windows(13).any(|w| w == b"GB 18030-2000"));
+    }
+}
