@@ -1,1 +1,32 @@
 //! Sealed SQLite: key ring, segments, state, the two write owners, readers.
+//!
+//! Captures go to append-only *segments*, one writer thread and one key each; everything else goes to the *state*
+//! database with a writer thread of its own. `FORMAT.md` beside this crate has the byte layout, the commit protocol and
+//! what is assumed of the medium.
+
+mod audit;
+mod buffer;
+mod kek;
+mod options;
+mod retention;
+mod ring;
+mod seal;
+mod segment;
+mod space;
+mod state;
+
+pub use audit::{AuditBroken, AuditEntry, AuditRow};
+pub use buffer::{Beat, Buffer, MaintainError, Maintained, OpenError};
+pub use kek::{Kek, KekError, Tier};
+pub use options::{MaxSize, Options};
+pub use retention::{ClockTrust, Pass, RetentionError};
+pub use ring::{KeyUse, Ring, RingError};
+pub use seal::{Purpose, SealError};
+pub use segment::{Health as IntakeHealth, ReadError, Stored};
+pub use space::Usage;
+pub use state::{
+    Alarm, Binding, DeadResource, Delivery, DeliveryFilter, DeliveryId, DeliveryState, Exception,
+    ExceptionFilter, Health, Ident, Lane, LaneFilter, LaneHead, LaneKey, MAX_ROWS, NewDelivery, Outcome,
+    OutcomeKind, OutcomeKindError, Read, Receipt, RecordRef, RecordRow, SchemaError, Seen, SegmentRow,
+    SegmentState, Settled, SettledAs, State, StateError, Tx, Urgency, VERSION,
+};

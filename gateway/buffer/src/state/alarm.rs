@@ -37,7 +37,13 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn raise_alarm(&mut self, key: &str, code: &str, detail: &[u8], at: Timestamp) -> Result<bool, StateError> {
+    pub fn raise_alarm(
+        &mut self,
+        key: &str,
+        code: &str,
+        detail: &[u8],
+        at: Timestamp,
+    ) -> Result<bool, StateError> {
         let sealed = self.seal(detail)?;
         if self.execute("UPDATE alarm SET code = ?2, detail = ?3 WHERE key = ?1", (key, code, &sealed))? > 0 {
             return Ok(false);
@@ -69,7 +75,10 @@ mod tests {
             assert!(tx.raise_alarm("lane", "blocked", b"12 wait", Timestamp::UNIX_EPOCH)?);
             assert!(!tx.raise_alarm("lane", "blocked", b"13 wait", at(60))?);
             let alarms = tx.alarms()?;
-            assert_eq!((alarms[0].since, alarms[0].detail.as_slice()), (Timestamp::UNIX_EPOCH, &b"13 wait"[..]));
+            assert_eq!(
+                (alarms[0].since, alarms[0].detail.as_slice()),
+                (Timestamp::UNIX_EPOCH, &b"13 wait"[..])
+            );
             assert!(tx.clear_alarm("lane")? && !tx.clear_alarm("lane")?);
             Ok(())
         });

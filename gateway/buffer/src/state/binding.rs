@@ -37,7 +37,16 @@ impl Read<'_> {
                 let person = row.get::<_, Option<[u8; 16]>>(1)?.map(PersonId::from_bytes);
                 let date = row.get::<_, Option<i32>>(2)?.map(read_date);
                 let expires = super::position::maybe_time(row, 3)?;
-                Ok((Binding { number, record: RecordId::from_bytes(row.get(0)?), person, date: None, expires }, date))
+                Ok((
+                    Binding {
+                        number,
+                        record: RecordId::from_bytes(row.get(0)?),
+                        person,
+                        date: None,
+                        expires,
+                    },
+                    date,
+                ))
             })?;
             if let Some((binding, date)) = found {
                 return Ok(Some(Binding { date: date.transpose()?, ..binding }));
@@ -80,7 +89,8 @@ impl Tx<'_> {
 
     /// Forgets the oldest period that ended before `now`. Answers whether there was one.
     pub(crate) fn drop_bindings(&mut self, now: Timestamp) -> Result<bool, StateError> {
-        let sql = "SELECT period FROM binding_period WHERE period > 0 AND period < ?1 ORDER BY period LIMIT 1";
+        let sql =
+            "SELECT period FROM binding_period WHERE period > 0 AND period < ?1 ORDER BY period LIMIT 1";
         let Some(old) = self.one(sql, [quarter(now)], |row| row.get::<_, i64>(0))? else { return Ok(false) };
         self.batch(&format!("DROP TABLE binding_{old}"))?;
         self.execute("DELETE FROM binding_period WHERE period = ?1", [old])?;
@@ -90,7 +100,7 @@ impl Tx<'_> {
 
 /// The quarter of a time, counted from the year 0. A table lives until the end of the quarter of its last binding.
 fn quarter(at: Timestamp) -> i64 {
-    let date = at.to_zoned(TimeZone::UTC).date();
+    let date = TimeZone::UTC.to_datetime(at).date();
     (i64::from(date.year()) * 4 + i64::from((date.month() - 1) / 3)).max(FOR_EVER + 1)
 }
 

@@ -14,8 +14,18 @@ impl Read<'_> {
     /// # Errors
     /// When the database fails or the value does not open.
     pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
-        let sealed = self.one("SELECT sealed FROM meta WHERE key = ?1", [key], |row| row.get::<_, Vec<u8>>(0))?;
+        let sealed =
+            self.one("SELECT sealed FROM meta WHERE key = ?1", [key], |row| row.get::<_, Vec<u8>>(0))?;
         sealed.map(|sealed| self.open(&sealed)).transpose()
+    }
+
+    /// The latest trusted time that was written down.
+    pub(crate) fn trusted_time(&self) -> Result<Option<Timestamp>, StateError> {
+        let kept =
+            self.one("SELECT sealed FROM meta WHERE key = ?1", [TRUSTED], |row| row.get::<_, [u8; 8]>(0))?;
+        kept.map(|bytes| Timestamp::from_microsecond(i64::from_le_bytes(bytes)))
+            .transpose()
+            .map_err(|_| StateError::Damaged("trusted time"))
     }
 }
 
@@ -39,6 +49,7 @@ impl Tx<'_> {
 
 /// The latest trusted time that was kept, in microseconds; 1970 where none was.
 pub(super) fn trusted(db: &Connection) -> rusqlite::Result<i64> {
-    let kept = db.query_row("SELECT sealed FROM meta WHERE key = ?1", [TRUSTED], |row| row.get::<_, [u8; 8]>(0));
+    let kept =
+        db.query_row("SELECT sealed FROM meta WHERE key = ?1", [TRUSTED], |row| row.get::<_, [u8; 8]>(0));
     Ok(kept.optional()?.map_or(0, i64::from_le_bytes))
 }

@@ -18,6 +18,8 @@ mod meta;
 mod name;
 mod owner;
 mod person;
+#[cfg(test)]
+mod plan;
 mod position;
 mod queue;
 mod readers;
@@ -30,6 +32,10 @@ mod sent;
 mod settle;
 mod survivor;
 mod sweep;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 use core::future::poll_fn;
@@ -45,7 +51,7 @@ pub use alarm::Alarm;
 pub use binding::Binding;
 pub use delivery::{Delivery, DeliveryFilter, DeliveryId, DeliveryState, NewDelivery, RecordRef};
 pub use error::StateError;
-pub use exception::{Exception, ExceptionFilter, Outcome, OutcomeKind};
+pub use exception::{Exception, ExceptionFilter, Outcome, OutcomeKind, OutcomeKindError};
 pub use lane::{Lane, LaneFilter, LaneHead, LaneKey};
 pub use listing::MAX_ROWS;
 pub use person::Ident;

@@ -1,5 +1,8 @@
 //! Names of feeds and destinations as small numbers.
 
+use jiff::Timestamp;
+
+use super::position::maybe_time;
 use super::{Read, StateError, Tx};
 
 impl Read<'_> {
@@ -16,7 +19,8 @@ impl Read<'_> {
     /// # Errors
     /// When the database fails or nobody ever got that number.
     pub fn name_of(&self, number: u16) -> Result<String, StateError> {
-        self.one("SELECT name FROM name WHERE id = ?1", [number], |row| row.get(0))?.ok_or(StateError::Damaged("name"))
+        self.one("SELECT name FROM name WHERE id = ?1", [number], |row| row.get(0))?
+            .ok_or(StateError::Damaged("name"))
     }
 
     /// All destinations: number, name, and whether deliveries to it keep captures from being destroyed.
@@ -27,6 +31,12 @@ impl Read<'_> {
         self.all("SELECT id, name, required FROM destination JOIN name USING (id) ORDER BY id", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
+    }
+
+    /// When a destination was last said to be no longer required.
+    pub(crate) fn waived_at(&self) -> Result<Option<Timestamp>, StateError> {
+        let sql = "SELECT max(changed) FROM destination WHERE NOT required";
+        Ok(self.one(sql, [], |row| maybe_time(row, 0))?.flatten())
     }
 }
 
@@ -53,24 +63,28 @@ impl Tx<'_> {
     /// As [`Tx::intern`].
     pub fn intern_destination(&mut self, name: &str) -> Result<u16, StateError> {
         let number = self.intern(name)?;
-        self.execute("INSERT OR IGNORE INTO destination (id, required) VALUES (?1, 1)", [number])?;
+        self.execute(
+            "INSERT OR IGNORE INTO destination (id, required, changed) VALUES (?1, 1, 0)",
+            [number],
+        )?;
         Ok(number)
     }
 
     /// Says whether a destination is live and required: only then do its unsettled deliveries keep captures
-    /// (contract 2).
+    /// (contract 2). Captures that are waived by this are kept as if they had been settled now.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn require(&mut self, destination: u16, required: bool) -> Result<(), StateError> {
-        self.execute("UPDATE destination SET required = ?2 WHERE id = ?1", (destination, required))?;
+    pub fn require(&mut self, destination: u16, required: bool, at: Timestamp) -> Result<(), StateError> {
+        let sql = "UPDATE destination SET required = ?2, changed = ?3 WHERE id = ?1 AND required <> ?2";
+        self.execute(sql, (destination, required, self.stamp(at)))?;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::state::testing::scratch;
+    use crate::state::testing::{at, scratch};
 
     #[test]
     fn a_name_keeps_its_number() {
@@ -82,7 +96,7 @@ mod tests {
             assert_eq!((tx.intern("his")?, tx.intern_destination("platform")?), (his, platform));
             assert_eq!(tx.name_of(his)?, "his");
             assert_eq!(tx.destinations()?, [(platform, "platform".into(), true)]);
-            tx.require(platform, false)?;
+            tx.require(platform, false, at(1))?;
             assert_eq!(tx.destinations()?, [(platform, "platform".into(), false)]);
             Ok(())
         });

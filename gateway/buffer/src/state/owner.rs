@@ -71,12 +71,13 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Tx<'_>) -> Result<T, StateError> + Send + 'static,
 {
-    Box::new(Job { job: Some(job), result: Err(StateError::Panicked), answer })
+    Box::new(Job { job: Some(job), result: None, answer })
 }
 
 struct Job<T, F> {
     job: Option<F>,
-    result: Result<T, StateError>,
+    /// None until it has run.
+    result: Option<Result<T, StateError>>,
     answer: oneshot::Sender<Result<T, StateError>>,
 }
 
@@ -86,21 +87,24 @@ where
     F: FnOnce(&mut Tx<'_>) -> Result<T, StateError> + Send,
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
-        if let Some(job) = self.job.take() {
-            // What a panicking job leaves behind is rolled back; nothing else of it is shared.
-            self.result = catch_unwind(AssertUnwindSafe(|| job(tx))).unwrap_or(Err(StateError::Panicked));
-        }
-        match &self.result {
+        let Some(job) = self.job.take() else { return Ran::Kept };
+        // What a panicking job leaves behind is rolled back; nothing else of it is shared.
+        let result = catch_unwind(AssertUnwindSafe(|| job(tx))).unwrap_or(Err(StateError::Panicked));
+        let ran = match &result {
             Ok(_) => Ran::Kept,
             Err(error) => Ran::Failed { disk_full: error.is_disk_full() },
-        }
+        };
+        self.result = Some(result);
+        ran
     }
 
     fn finish(self: Box<Self>, outcome: Result<(), StateError>) {
         // A job that failed keeps its own error, which says more. Nobody waiting any more is no error.
         let _ = self.answer.send(match (self.result, outcome) {
-            (Ok(_), Err(lost)) => Err(lost),
-            (result, _) => result,
+            (Some(Err(own)), _) => Err(own),
+            (_, Err(lost)) => Err(lost),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StateError::Stopping),
         });
     }
 }
@@ -267,5 +271,139 @@ fn full() -> rusqlite::Error {
 fn answer(done: Vec<Box<dyn Task>>, outcome: impl Fn() -> Result<(), StateError>) {
     for task in done {
         task.finish(outcome());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+
+    use super::super::testing::{scratch, scratch_with, wait};
+    use super::super::{Health, StateError, Urgency};
+
+    /// Breaks a rule that SQLite only checks at the commit.
+    const FAILS_AT_COMMIT: &str = "CREATE TABLE IF NOT EXISTS parent (id INTEGER PRIMARY KEY);
+        CREATE TABLE IF NOT EXISTS child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
+        INSERT INTO child VALUES (1);";
+
+    #[test]
+    fn a_failing_or_panicking_job_takes_back_its_own_work_and_nobody_elses() {
+        let state = scratch();
+        let handle = state.handle();
+        // Three jobs of one transaction: the owner is busy while they are handed over.
+        let busy = handle.run(Urgency::Now, |_| Ok(std::thread::sleep(core::time::Duration::from_millis(5))));
+        let good = handle.run(Urgency::Now, |tx| tx.count("good", "", 1));
+        let bad = handle.run(Urgency::Now, |tx| {
+            tx.count("bad", "", 1)?;
+            Err::<(), _>(StateError::Abandoned("no".into()))
+        });
+        let ugly = handle.run(Urgency::Now, |tx| {
+            tx.count("ugly", "", 1)?;
+            panic!("on purpose");
+            #[expect(unreachable_code)]
+            Ok(())
+        });
+        let (_, good, bad, ugly) = wait(async { (busy.await, good.await, bad.await, ugly.await) });
+        assert!(good.is_ok());
+        assert!(matches!(bad, Err(StateError::Abandoned(_))));
+        assert!(matches!(ugly, Err(StateError::Panicked)));
+        assert_eq!(state.read(|read| read.counters()), [("good".into(), String::new(), 1)]);
+        assert_eq!(handle.health(), Health::Good);
+    }
+
+    #[test]
+    fn a_lost_commit_fails_its_jobs_and_the_second_one_holds_the_state() {
+        let state = scratch();
+        let lose = || state.handle().run_blocking(Urgency::Now, |tx| tx.batch(FAILS_AT_COMMIT));
+        assert!(matches!(lose(), Err(StateError::Commit(_))));
+        assert_eq!(state.handle().health(), Health::Reopened);
+        state.write(|tx| tx.count("after", "", 1));
+        assert!(matches!(lose(), Err(StateError::Commit(_))));
+        assert_eq!(state.handle().health(), Health::Held);
+        assert!(matches!(lose(), Err(StateError::Held)));
+        assert_eq!(
+            state.read(|read| read.counters()),
+            [("after".into(), String::new(), 1)],
+            "reading goes on"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_gives_up_the_reserve_and_is_no_broken_disk() {
+        let freed = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&freed);
+        let state = scratch_with(move |settings| {
+            settings.on_full = Box::new(move || drop(seen.fetch_add(1, Ordering::Relaxed)));
+        });
+        let full = state.handle().run_blocking(Urgency::Now, |tx| {
+            tx.batch("PRAGMA max_page_count = 1")?;
+            tx.put_meta("large", &vec![0; 1 << 20])
+        });
+        assert!(full.unwrap_err().is_disk_full());
+        assert!(freed.load(Ordering::Relaxed) > 0);
+        assert_eq!(state.handle().health(), Health::Good);
+        state.write(|tx| tx.batch("PRAGMA max_page_count = 1000000"));
+        state.write(|tx| tx.put_meta("large", &vec![0; 1 << 20]));
+    }
+
+    #[test]
+    fn what_was_answered_is_there_after_a_restart_and_a_closed_state_says_so() {
+        let mut state = scratch();
+        state.write(|tx| tx.put_meta("epoch", b"7"));
+        let old = state.handle().clone();
+        state.reopen();
+        assert_eq!(state.read(|read| read.meta("epoch")).as_deref(), Some(&b"7"[..]));
+        assert!(matches!(old.run_blocking(Urgency::Now, |_| Ok(())), Err(StateError::Stopping)));
+        assert!(matches!(old.read_blocking(|_| Ok(())), Err(StateError::Stopping)));
+    }
+
+    #[test]
+    fn jobs_that_are_not_urgent_linger_until_an_urgent_one_comes_or_there_is_a_backlog() {
+        let hour = core::time::Duration::from_secs(3600);
+        let state = scratch_with(move |settings| settings.linger = hour);
+        let handle = state.handle();
+        let both = async {
+            let soon = handle.run(Urgency::Soon, |tx| tx.count("soon", "", 1));
+            let now = handle.run(Urgency::Now, |tx| tx.count("now", "", 1));
+            futures_join(soon, now).await
+        };
+        assert!(matches!(wait(both), (Ok(()), Ok(()))));
+        handle.hurry(true);
+        handle.run_blocking(Urgency::Soon, |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn the_owner_shows_that_it_gets_on() {
+        let state = scratch();
+        let before = state.handle().beat();
+        state.write(|_| Ok(()));
+        assert!(state.handle().beat() > before);
+    }
+
+    /// Both at the same time.
+    async fn futures_join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+        let (mut a, mut b) = (core::pin::pin!(a), core::pin::pin!(b));
+        let (mut first, mut second) = (None, None);
+        core::future::poll_fn(|cx| {
+            if first.is_none()
+                && let core::task::Poll::Ready(out) = a.as_mut().poll(cx)
+            {
+                first = Some(out);
+            }
+            if second.is_none()
+                && let core::task::Poll::Ready(out) = b.as_mut().poll(cx)
+            {
+                second = Some(out);
+            }
+            match (first.take(), second.take()) {
+                (Some(a), Some(b)) => core::task::Poll::Ready((a, b)),
+                (a, b) => {
+                    (first, second) = (a, b);
+                    core::task::Poll::Pending
+                }
+            }
+        })
+        .await
     }
 }

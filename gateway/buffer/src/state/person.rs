@@ -19,7 +19,9 @@ impl Read<'_> {
     /// # Errors
     /// When the database fails or the content does not open.
     pub fn person(&self, id: PersonId) -> Result<Option<Vec<u8>>, StateError> {
-        let sealed = self.one("SELECT sealed FROM person WHERE id = ?1", [id.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+        let sealed = self.one("SELECT sealed FROM person WHERE id = ?1", [id.as_bytes()], |row| {
+            row.get::<_, Vec<u8>>(0)
+        })?;
         sealed.map(|sealed| self.open(&sealed)).transpose()
     }
 
@@ -55,7 +57,13 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn put_ident(&mut self, domain: &str, value: &str, person: PersonId, trust: u8) -> Result<(), StateError> {
+    pub fn put_ident(
+        &mut self,
+        domain: &str,
+        value: &str,
+        person: PersonId,
+        trust: u8,
+    ) -> Result<(), StateError> {
         let sql = "INSERT OR REPLACE INTO ident (blind, person, trust) VALUES (?1, ?2, ?3)";
         self.execute(sql, (self.ident_blind(domain, value), person.as_bytes(), trust))?;
         Ok(())

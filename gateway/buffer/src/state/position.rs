@@ -5,6 +5,8 @@ use model::Position;
 use rusqlite::Row;
 use rusqlite::types::Type;
 
+use super::capture::capture;
+
 /// A time, kept in microseconds since 1970 UTC.
 pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     timestamp(row.get(column)?, column)
@@ -17,7 +19,11 @@ pub(crate) fn maybe_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Optio
 
 /// A position, in three columns from `column` on.
 pub(crate) fn position(row: &Row<'_>, column: usize) -> rusqlite::Result<Position> {
-    Ok(Position { event: time(row, column)?, capture: row.get(column + 1)?, revision: row.get(column + 2)? })
+    Ok(Position {
+        event: time(row, column)?,
+        capture: capture(row, column + 1)?,
+        revision: row.get(column + 2)?,
+    })
 }
 
 fn timestamp(micros: i64, column: usize) -> rusqlite::Result<Timestamp> {

@@ -113,3 +113,50 @@ impl Reader {
 fn elapsed(start: Instant) -> u64 {
     start.elapsed().as_millis() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::StateError;
+    use super::super::testing::scratch;
+
+    const ENDLESS: &str =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n LIMIT 1";
+
+    #[test]
+    fn a_reader_that_takes_too_long_is_interrupted_and_the_next_one_is_served() {
+        let state = scratch();
+        let slow = state.handle().read_blocking(|read| Ok(read.unchecked(ENDLESS)?));
+        assert!(matches!(slow, Err(StateError::TooSlow)), "{slow:?}");
+        let many = state.handle().read_blocking(|read| {
+            loop {
+                read.cursor()?;
+            }
+            #[expect(unreachable_code)]
+            Ok(())
+        });
+        assert!(matches!(many, Err(StateError::TooSlow)), "{many:?}");
+        assert!(state.read(|read| read.counters()).is_empty());
+    }
+
+    #[test]
+    fn a_panicking_reader_hurts_nobody() {
+        let state = scratch();
+        for _ in 0..5 {
+            let panicked = state.handle().read_blocking(|_| -> Result<(), _> { panic!("on purpose") });
+            assert!(matches!(panicked, Err(StateError::Panicked)));
+        }
+        assert!(state.read(|read| read.counters()).is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_does_not_change_under_its_reader() {
+        let state = scratch();
+        let writer = state.handle().clone();
+        state.read(move |read| {
+            let before = read.counters()?;
+            writer.run_blocking(super::Urgency::Now, |tx| tx.count("received", "", 1))?;
+            Ok(assert_eq!(read.counters()?, before))
+        });
+        assert_eq!(state.read(|read| read.counters()).len(), 1);
+    }
+}

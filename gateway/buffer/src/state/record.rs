@@ -1,5 +1,6 @@
 //! The current state of each record of core information.
 
+use feed::CaptureId;
 use jiff::Timestamp;
 use model::{PersonId, Position, RecordId};
 use rusqlite::Row;
@@ -79,7 +80,7 @@ impl Tx<'_> {
             record.kind,
             record.person.as_ref().map(PersonId::as_bytes),
             record.position.event.as_microsecond(),
-            record.position.capture,
+            record.position.capture.to_i64(),
             record.position.revision,
             record.status,
             record.current,
@@ -90,12 +91,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Destroys the content of the records whose state came with one of these captures, and is not to stay for as
-    /// long as it is current. Their positions stay.
-    pub(crate) fn fade_records(&self, from: i64, to: i64) -> Result<(), StateError> {
+    /// Destroys the content of the records whose state came with a capture after `after` and up to `to`, unless the
+    /// capture has survived or the record stays for as long as it is current. Their positions stay.
+    pub(crate) fn fade_records(&self, after: CaptureId, to: CaptureId) -> Result<(), StateError> {
         let sql = "UPDATE record SET sealed = NULL
-                   WHERE capture BETWEEN ?1 AND ?2 AND keep = 0 AND sealed IS NOT NULL";
-        self.execute(sql, (from, to))?;
+                   WHERE capture > ?1 AND capture <= ?2 AND keep = 0 AND sealed IS NOT NULL
+                   AND NOT EXISTS (SELECT 1 FROM survivor WHERE survivor.capture = record.capture AND part = 0)";
+        self.execute(sql, (after.to_i64(), to.to_i64()))?;
         Ok(())
     }
 
@@ -138,7 +140,7 @@ mod tests {
             id: RecordId::from_bytes([id; 16]),
             kind: 3,
             person: Some(PersonId::from_bytes([9; 16])),
-            position: position(event, i64::from(id)),
+            position: position(event, CaptureId::from_i64(i64::from(id))),
             status: 1,
             current,
             expires: Some(at(100)),
@@ -150,7 +152,8 @@ mod tests {
     fn a_record_is_kept_as_it_was_put_last() {
         let state = scratch();
         state.write(|tx| {
-            let (old, new) = (record(1, 10, false), RecordRow { content: vec![7; 3000], ..record(1, 20, false) });
+            let (old, new) =
+                (record(1, 10, false), RecordRow { content: vec![7; 3000], ..record(1, 20, false) });
             tx.put_record(&old)?;
             assert_eq!(tx.record(old.id)?, Some(old));
             tx.put_record(&new)?;
@@ -180,7 +183,7 @@ mod tests {
             let (open, closed) = (record(1, 10, true), record(2, 10, false));
             tx.put_record(&open)?;
             tx.put_record(&closed)?;
-            tx.fade_records(1, 2)?;
+            tx.fade_records(CaptureId::ZERO, CaptureId::from_i64(2))?;
             assert_eq!(tx.record(open.id)?.map(|r| r.content), Some(vec![1]));
             let faded = tx.record(closed.id)?.expect("the position stays");
             assert_eq!((faded.content, faded.position), (vec![], closed.position));

@@ -30,7 +30,9 @@ pub enum SchemaError {
     #[error("the file is not the state of a hospital gateway")]
     Foreign,
     /// A newer program made the file, and says that this one cannot read it.
-    #[error("the state has version {found} and needs a program of at least {min_reader}; this one has {VERSION}")]
+    #[error(
+        "the state has version {found} and needs a program of at least {min_reader}; this one has {VERSION}"
+    )]
     Newer {
         /// The version of the file.
         found: u32,
@@ -100,7 +102,8 @@ fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
     let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let owner: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if found == 0 {
-        let tables: bool = db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+        let tables: bool =
+            db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
         if tables || owner != 0 {
             return Err(SchemaError::Foreign);
         }

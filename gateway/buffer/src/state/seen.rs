@@ -23,7 +23,8 @@ impl Read<'_> {
         let hash = self.control_hash(feed, control_id);
         for day in self.all("SELECT day FROM seen_day ORDER BY day DESC", [], |row| row.get::<_, i64>(0))? {
             let sql = format!("SELECT capture, content FROM seen_{day} WHERE hash = ?1");
-            let seen = self.one(&sql, [hash], |row| Ok(Seen { capture: capture(row, 0)?, content: row.get(1)? }))?;
+            let seen =
+                self.one(&sql, [hash], |row| Ok(Seen { capture: capture(row, 0)?, content: row.get(1)? }))?;
             if seen.is_some() {
                 return Ok(seen);
             }
@@ -95,7 +96,10 @@ mod tests {
             assert_eq!(tx.seen(&feed("his"), b"42")?.map(|seen| seen.capture), Some(first));
             assert_eq!(tx.seen(&feed("lis"), b"42")?, None);
             tx.see(&feed("his"), b"42", second, [2; 16])?;
-            assert_eq!(tx.seen(&feed("his"), b"42")?.map(|seen| (seen.capture, seen.content)), Some((second, [2; 16])));
+            assert_eq!(
+                tx.seen(&feed("his"), b"42")?.map(|seen| (seen.capture, seen.content)),
+                Some((second, [2; 16]))
+            );
             assert!(tx.drop_seen(102)? && tx.drop_seen(102)? && !tx.drop_seen(102)?);
             assert_eq!(tx.seen(&feed("his"), b"42")?, None);
             Ok(())

@@ -151,7 +151,12 @@ impl Tx<'_> {
     }
 
     /// Adds an open reference to the capture's segment.
-    pub(crate) fn add_ref(&self, capture: CaptureId, destination: u16, at: Timestamp) -> Result<(), StateError> {
+    pub(crate) fn add_ref(
+        &self,
+        capture: CaptureId,
+        destination: u16,
+        at: Timestamp,
+    ) -> Result<(), StateError> {
         self.change_ref(capture, destination, 1, at)?;
         // A capture that was passed over as settled when its segment was being emptied has to be looked at again.
         let sql = "UPDATE segment SET survived_to = ?2 WHERE no = ?1 AND survived_to > ?2";
@@ -160,11 +165,22 @@ impl Tx<'_> {
     }
 
     /// Takes an open reference away.
-    pub(crate) fn drop_ref(&self, capture: CaptureId, destination: u16, at: Timestamp) -> Result<(), StateError> {
+    pub(crate) fn drop_ref(
+        &self,
+        capture: CaptureId,
+        destination: u16,
+        at: Timestamp,
+    ) -> Result<(), StateError> {
         self.change_ref(capture, destination, -1, at)
     }
 
-    fn change_ref(&self, capture: CaptureId, destination: u16, by: i64, at: Timestamp) -> Result<(), StateError> {
+    fn change_ref(
+        &self,
+        capture: CaptureId,
+        destination: u16,
+        by: i64,
+        at: Timestamp,
+    ) -> Result<(), StateError> {
         let sql = "INSERT INTO open_ref (segment, destination, open, settled) VALUES (?1, ?2, ?3, ?4)
                    ON CONFLICT DO UPDATE SET open = open + excluded.open, settled = max(settled, excluded.settled)";
         self.execute(sql, (capture.segment(), destination, by, self.stamp(at)))?;

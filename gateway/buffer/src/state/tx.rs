@@ -34,6 +34,8 @@ impl<'c> Read<'c> {
 
     /// Prepares `sql` once and keeps it.
     pub(crate) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>, StateError> {
+        #[cfg(test)]
+        super::plan::check(self.db, sql);
         // SQLite is interrupted inside of a statement; this stops a job that runs many short ones.
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => Err(StateError::TooSlow),
@@ -61,6 +63,12 @@ impl<'c> Read<'c> {
         let mut statement = self.prepare(sql)?;
         let rows = statement.query_map(params, read)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Runs a statement that nobody checks.
+    #[cfg(test)]
+    pub(super) fn unchecked(&self, sql: &str) -> rusqlite::Result<i64> {
+        self.db.query_row(sql, [], |row| row.get(0))
     }
 
     /// Opens a sealed value.

@@ -7,7 +7,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT R
 
 -- Names of feeds and destinations as small numbers, never reused.
 CREATE TABLE name (id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 65535), name TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE destination (id INTEGER PRIMARY KEY, required INTEGER NOT NULL) STRICT;
+CREATE TABLE destination (id INTEGER PRIMARY KEY, required INTEGER NOT NULL, changed INTEGER NOT NULL) STRICT;
 
 -- Segments and the cursor: refined_to is the last row whose effects are in this file.
 CREATE TABLE segment (

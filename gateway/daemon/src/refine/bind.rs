@@ -86,12 +86,12 @@ fn blind(ring: &Ring, parts: &[String]) -> [u8; 16] {
 
 /// When the binding may be forgotten: its scope and a margin later. A number of global scope never.
 fn expiry(number: &Number, date: Option<Date>, now: Timestamp) -> Option<Timestamp> {
-    let today = now.to_zoned(TimeZone::UTC).date();
+    let today = now.to_zoned_datetime(TimeZone::UTC).date();
     let last = match number.scope {
         model::Scope::Global => return None,
         model::Scope::Year => date.unwrap_or(today).last_of_year(),
         model::Scope::Day | model::Scope::InstrumentDay => date.unwrap_or(today),
     };
     let end = last.max(today).saturating_add(Span::new().days(MARGIN_DAYS));
-    end.to_zoned(TimeZone::UTC).ok().map(|end| end.timestamp())
+    end.to_zoned_datetime(TimeZone::UTC).ok().map(|end| end.timestamp())
 }

@@ -1,0 +1,218 @@
+//! Reading captures, beside their writer.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use feed::{Capture, CaptureId};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::file::{self, SegmentError};
+use crate::{Purpose, Ring, SealError};
+
+/// A capture and its number.
+#[derive(Clone)]
+pub struct Stored {
+    /// Its number.
+    pub id: CaptureId,
+    /// The capture.
+    pub capture: Capture,
+}
+
+/// Why captures cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("captures cannot be read")]
+pub struct ReadError(#[from] Box<dyn core::error::Error + Send + Sync>);
+
+impl From<SegmentError> for ReadError {
+    fn from(error: SegmentError) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// Connections kept open for reading.
+const KEPT: usize = 6;
+
+/// Reads segments. Clones share what is known of them.
+#[derive(Clone)]
+pub(crate) struct Readers(Arc<Inner>);
+
+struct Inner {
+    directory: PathBuf,
+    ring: Arc<Ring>,
+    vfs: Option<String>,
+    /// Numbers of the segments that have a file, in order.
+    numbers: RwLock<Vec<u32>>,
+    idle: Mutex<VecDeque<(u32, Connection)>>,
+    /// The last capture whose COMMIT has returned. SQLite shows a commit to readers only when its sync has returned, so
+    /// this is a bound that no reader passes anyway; it keeps what was committed and what was announced the same.
+    committed: AtomicI64,
+}
+
+impl Readers {
+    pub(crate) fn new(directory: PathBuf, ring: Arc<Ring>, vfs: Option<String>, numbers: Vec<u32>) -> Self {
+        Self(Arc::new(Inner {
+            directory,
+            ring,
+            vfs,
+            numbers: RwLock::new(numbers),
+            idle: Mutex::default(),
+            committed: AtomicI64::new(CaptureId::ZERO.to_i64()),
+        }))
+    }
+
+    pub(crate) fn committed(&self) -> CaptureId {
+        CaptureId::from_i64(self.0.committed.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn commit(&self, id: CaptureId) {
+        self.0.committed.fetch_max(id.to_i64(), Ordering::AcqRel);
+    }
+
+    /// The segments that have a file, in order.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.0.numbers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn add(&self, no: u32) {
+        let mut numbers = self.0.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(at) = numbers.binary_search(&no) {
+            numbers.insert(at, no);
+        }
+    }
+
+    pub(crate) fn remove(&self, no: u32) {
+        self.0.numbers.write().unwrap_or_else(PoisonError::into_inner).retain(|n| *n != no);
+        self.idle().retain(|(n, _)| *n != no);
+    }
+
+    /// Closes the connections that are kept to `no`, so that its last writer can fold its log away.
+    pub(crate) fn release(&self, no: u32) {
+        self.idle().retain(|(n, _)| *n != no);
+    }
+
+    /// The captures after `after`, in order, up to a number of rows and bytes; at least one if there is one.
+    pub(crate) fn after(
+        &self,
+        after: CaptureId,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<Vec<Stored>, SegmentError> {
+        let committed = self.committed();
+        let mut found = Vec::new();
+        let mut size = 0;
+        let numbers = self.numbers();
+        let first = numbers.partition_point(|no| *no < after.segment());
+        for no in &numbers[first..] {
+            if found.len() >= rows || size >= bytes || CaptureId::new(*no, 0) > committed {
+                break;
+            }
+            let from = if *no == after.segment() { after.row() } else { 0 };
+            let left = rows - found.len();
+            self.with(*no, |db| {
+                let sql = "SELECT id, at, feed, len, first_chunk, last_chunk, sealed FROM capture WHERE id > ?1 ORDER BY id LIMIT ?2";
+                let mut statement = db.prepare_cached(sql)?;
+                let mut rows = statement.query((from, left as i64))?;
+                while let Some(row) = rows.next()? {
+                    let id = CaptureId::new(*no, row.get(0)?);
+                    if id > committed {
+                        break;
+                    }
+                    let length: i64 = row.get(3)?;
+                    if !found.is_empty() && size + length as usize > bytes {
+                        size = bytes;
+                        break;
+                    }
+                    size += length as usize;
+                    found.push((id, self.open(db, row)));
+                }
+                Ok(())
+            })?;
+        }
+        found.into_iter().map(|(id, opened)| stored(id, opened)).collect()
+    }
+
+    /// One capture, if its segment is there.
+    pub(crate) fn one(&self, id: CaptureId) -> Result<Option<Stored>, SegmentError> {
+        if id > self.committed() || self.numbers().binary_search(&id.segment()).is_err() {
+            return Ok(None);
+        }
+        let sql = "SELECT id, at, feed, len, first_chunk, last_chunk, sealed FROM capture WHERE id = ?1";
+        let found = self.with(id.segment(), |db| {
+            db.prepare_cached(sql)?.query_row([id.row()], |row| Ok(self.open(db, row))).optional()
+        })?;
+        found.map(|opened| stored(id, opened)).transpose()
+    }
+
+    fn open(&self, db: &Connection, row: &Row<'_>) -> Result<Option<Capture>, OpenError> {
+        let chunks: Option<(i64, i64)> = Option::zip(row.get(4)?, row.get(5)?);
+        let sealed = row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?;
+        let plain = self.0.ring.open(Purpose::Capture, sealed)?;
+        let mut body = Vec::new();
+        if let Some((first, last)) = chunks {
+            let mut statement =
+                db.prepare_cached("SELECT sealed FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+            let mut rows = statement.query((first, last))?;
+            while let Some(row) = rows.next()? {
+                let sealed = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+                body.extend_from_slice(&self.0.ring.open(Purpose::Chunk, sealed)?);
+            }
+        }
+        let feed: String = row.get(2)?;
+        Ok(file::decode(&feed, row.get(1)?, &plain, &body))
+    }
+
+    /// Lends a connection to segment `no`.
+    fn with<T>(
+        &self,
+        no: u32,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, SegmentError> {
+        let kept = {
+            let mut idle = self.idle();
+            idle.iter().position(|(n, _)| *n == no).and_then(|at| idle.remove(at))
+        };
+        let db = match kept {
+            Some((_, db)) => db,
+            None => file::open_read(&self.0.directory, no, self.0.vfs.as_deref())?,
+        };
+        let done = job(&db).map_err(|source| SegmentError::Sqlite { no, source })?;
+        let mut idle = self.idle();
+        idle.push_front((no, db));
+        idle.truncate(KEPT);
+        Ok(done)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<(u32, Connection)>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+enum OpenError {
+    Sqlite(rusqlite::Error),
+    Seal(SealError),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<SealError> for OpenError {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
+    }
+}
+
+fn stored(id: CaptureId, opened: Result<Option<Capture>, OpenError>) -> Result<Stored, SegmentError> {
+    let no = id.segment();
+    match opened {
+        Ok(Some(capture)) => Ok(Stored { id, capture }),
+        Ok(None) => Err(SegmentError::Damaged { no, found: format!("row {} is no capture", id.row()) }),
+        Err(OpenError::Sqlite(source)) => Err(SegmentError::Sqlite { no, source }),
+        Err(OpenError::Seal(source)) => Err(SegmentError::Seal { no, source }),
+    }
+}
