@@ -139,21 +139,35 @@ impl Framer {
         }
     }
 
+    /// Whether the last byte is an FS that may have ended the frame: what comes next tells, or that nothing comes.
+    pub fn may_have_ended(&self) -> bool {
+        self.state == State::Inside && self.buffer.last() == Some(&FS)
+    }
+
+    /// Nothing came after the last byte: an FS there has ended the frame. Anything else goes on.
+    pub fn quiet(&mut self) -> Option<Event> {
+        if !self.may_have_ended() {
+            return None;
+        }
+        let mut payload = self.buffer.split();
+        payload.truncate(payload.len() - 1);
+        self.state = State::Ended;
+        let (payload, ending) = (payload.freeze(), Ending::Silence);
+        Some(if payload.is_empty() { Event::Empty } else { Event::Message { payload, ending } })
+    }
+
     /// The stream ended, or was silent for too long: gives what is left. Nothing is held afterwards.
     pub fn close(&mut self) -> Option<Event> {
         if let Some(event) = self.next() {
             return Some(event);
         }
+        if let Some(event) = self.quiet() {
+            return Some(event);
+        }
         let state = core::mem::replace(&mut self.state, State::Outside);
         let bytes = self.buffer.split().freeze();
         match state {
-            State::Inside => match bytes.split_last() {
-                Some((&FS, [])) => Some(Event::Empty),
-                Some((&FS, payload)) => {
-                    Some(Event::Message { payload: bytes.slice(..payload.len()), ending: Ending::Silence })
-                }
-                _ => Some(Event::Broken { bytes, by: BrokenBy::EndOfStream }),
-            },
+            State::Inside => Some(Event::Broken { bytes, by: BrokenBy::EndOfStream }),
             State::Outside if !bytes.is_empty() => Some(Event::Junk { bytes }),
             State::Outside | State::Ended | State::Skipping => None,
         }

@@ -1,0 +1,312 @@
+//! One connection: frames in, captures to the buffer, answers out, strictly one after the other.
+//!
+//! The next frame is looked at only when the last one is answered: order on a connection is kept whatever the buffer
+//! does, and a sender that does not read its answers slows down itself alone.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use feed::{Capture, Form, Refusal};
+use hl7::Header;
+use hl7::ack::{Code, Problem};
+use hl7::frame::{Event, Framer};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{self, Verdict};
+use super::{Context, Settings, WhenFull};
+use crate::Refused;
+
+/// Bytes read at a time.
+const READ: usize = 16 << 10;
+/// A frame gets a second more for so many bytes: a slow line is no slow-drip sender.
+const BYTES_PER_SECOND: u64 = 64 << 10;
+/// How often a held connection asks whether there is room.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How long an answer may take to be written; a peer that does not read is gone.
+const WRITE: Duration = Duration::from_secs(30);
+/// After an FS the CR usually comes in the same packet; after this much silence the FS counts as the end.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Numbers the answers of this process.
+static ANSWERS: AtomicU64 = AtomicU64::new(0);
+
+struct Connection {
+    stream: TcpStream,
+    peer: IpAddr,
+    name: Arc<str>,
+    settings: watch::Receiver<Arc<Settings>>,
+    context: Context,
+    stop: CancellationToken,
+    framer: Framer,
+    /// Permits for what the framer holds.
+    memory: Option<OwnedSemaphorePermit>,
+    frame_began: Option<Instant>,
+}
+
+/// What waiting for bytes came to.
+enum Read {
+    Some,
+    End,
+    Quiet,
+    TimedOut,
+    Stop,
+}
+
+pub(super) async fn run(
+    stream: TcpStream,
+    peer: IpAddr,
+    settings: watch::Receiver<Arc<Settings>>,
+    context: Context,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let name = stream.peer_addr().map_or_else(|_| peer.to_string(), |address| address.to_string());
+    let framer = Framer::new(settings.borrow().max_message);
+    let name = Arc::from(name);
+    let connection =
+        Connection { stream, peer, name, settings, context, stop, framer, memory: None, frame_began: None };
+    connection.run().await
+}
+
+impl Connection {
+    async fn run(mut self) -> io::Result<()> {
+        loop {
+            while let Some(event) = self.framer.next() {
+                if !self.handle(event).await? {
+                    return Ok(());
+                }
+            }
+            self.frame_began = match (self.framer.in_frame(), self.frame_began) {
+                (true, None) => Some(Instant::now()),
+                (true, began) => began,
+                (false, _) => None,
+            };
+            self.shrink();
+            match self.read().await? {
+                Read::Some => {}
+                // FS and then silence ends a frame; anything else that is half there goes on.
+                Read::Quiet => {
+                    let Some(event) = self.framer.quiet() else { continue };
+                    if !self.handle(event).await? {
+                        return Ok(());
+                    }
+                }
+                Read::TimedOut => {
+                    self.context.stats.timed_out();
+                    return self.finish().await;
+                }
+                Read::End | Read::Stop => return self.finish().await,
+            }
+        }
+    }
+
+    /// What is half there when the connection ends is kept as broken.
+    async fn finish(mut self) -> io::Result<()> {
+        while let Some(event) = self.framer.close() {
+            if !self.handle(event).await? {
+                break;
+            }
+        }
+        self.stream.shutdown().await
+    }
+
+    /// Waits for bytes, the end, silence or a timeout.
+    async fn read(&mut self) -> io::Result<Read> {
+        let settings = self.settings.borrow().clone();
+        let patience = match self.frame_began {
+            Some(began) => {
+                let bytes = self.framer.held() as u64;
+                let allowed = settings.frame_timeout + Duration::from_secs(bytes / BYTES_PER_SECOND);
+                Some(began + allowed)
+            }
+            None => settings.idle_timeout.map(|idle| Instant::now() + idle),
+        };
+        let quiet = self.framer.may_have_ended();
+        // Memory first: without permits the socket is not read, so that the peer is slowed down and not the gateway.
+        let permits = READ as u32;
+        let ready = async {
+            self.stream.readable().await?;
+            let permit = self.context.memory.clone().acquire_many_owned(permits).await;
+            permit.map_err(|_| io::Error::other("the gateway is stopping"))
+        };
+        let permit = tokio::select! {
+            ready = ready => ready?,
+            () = at(patience) => return Ok(Read::TimedOut),
+            () = tokio::time::sleep(QUIET), if quiet => return Ok(Read::Quiet),
+            // A frame in hand is taken to its end; its timeout bounds that.
+            () = self.stop.cancelled(), if !self.framer.in_frame() => return Ok(Read::Stop),
+        };
+        let mut bytes = [0; READ];
+        match self.stream.try_read(&mut bytes) {
+            Ok(0) => Ok(Read::End),
+            Ok(n) => {
+                self.framer.push(&bytes[..n]);
+                match &mut self.memory {
+                    Some(held) => held.merge(permit),
+                    None => self.memory = Some(permit),
+                }
+                Ok(Read::Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Some),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives back the permits of what has been handled.
+    fn shrink(&mut self) {
+        let held = self.framer.held();
+        if let Some(memory) = &mut self.memory {
+            let surplus = memory.num_permits().saturating_sub(held.next_multiple_of(READ));
+            drop(memory.split(surplus));
+            if memory.num_permits() == 0 {
+                self.memory = None;
+            }
+        }
+    }
+
+    /// Handles one event; false when the connection is to be closed.
+    async fn handle(&mut self, event: Event) -> io::Result<bool> {
+        match event {
+            Event::Message { payload, ending } => {
+                self.context.stats.received(self.peer, ending, (self.context.clock)());
+                self.message(payload).await
+            }
+            Event::Broken { bytes, .. } => {
+                self.context.stats.broken(self.peer);
+                self.keep(bytes, Form::Broken).await
+            }
+            Event::Junk { bytes } => {
+                self.context.stats.junk(self.peer, bytes.len());
+                // Line ends between frames are a habit of many senders and worth nothing.
+                if bytes.iter().all(u8::is_ascii_whitespace) {
+                    Ok(true)
+                } else {
+                    self.keep(bytes, Form::Junk).await
+                }
+            }
+            Event::Empty => {
+                self.context.stats.empty();
+                Ok(true)
+            }
+            Event::TooLarge { head } => {
+                self.context.stats.refused(Refused::TooLarge);
+                let (header, problem) = answer::too_large(&head, self.settings.borrow().max_message);
+                self.keep(head, Form::Broken).await?;
+                self.answer(header.as_ref(), Code::Reject, Some(&problem)).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn message(&mut self, payload: Bytes) -> io::Result<bool> {
+        let began = Instant::now();
+        match answer::judge(&payload) {
+            Verdict::Take(header) => match self.commit(payload, Form::Whole).await {
+                Ok(()) => {
+                    self.answer(Some(&header), Code::Accept, None).await?;
+                    self.context.stats.acknowledged(began.elapsed());
+                    Ok(true)
+                }
+                Err(Refusal::Stopping) => Ok(false),
+                Err(refusal) => {
+                    let why = if refusal == Refusal::Full { Refused::Full } else { Refused::Disk };
+                    self.context.stats.refused(why);
+                    if self.settings.borrow().when_full == WhenFull::Close {
+                        return Ok(false);
+                    }
+                    self.answer(Some(&header), Code::Error, Some(&answer::not_taken(refusal))).await?;
+                    Ok(true)
+                }
+            },
+            Verdict::Refuse { header, keep, problem, why } => {
+                self.context.stats.refused(why);
+                if let Some(form) = keep
+                    && !self.keep(payload, form).await?
+                {
+                    return Ok(false);
+                }
+                self.answer(header.as_deref(), Code::Reject, Some(&problem)).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Keeps what is no message; false when the gateway is stopping.
+    async fn keep(&mut self, bytes: Bytes, form: Form) -> io::Result<bool> {
+        Ok(!matches!(self.commit(bytes, form).await, Err(Refusal::Stopping)))
+    }
+
+    /// Commits a capture. A feed that holds waits here for as long as the buffer is full, and reads nothing.
+    async fn commit(&self, body: Bytes, form: Form) -> Result<(), Refusal> {
+        let received = (self.context.clock)();
+        let feed = self.settings.borrow().feed.clone();
+        let capture = Capture { feed, received, peer: self.name.clone(), form, body };
+        let mut held = None;
+        loop {
+            match self.context.intake.submit(capture.clone(), None).await {
+                Ok(_) => return Ok(()),
+                Err(refusal @ (Refusal::Full | Refusal::Disk))
+                    if self.settings.borrow().when_full == WhenFull::Hold =>
+                {
+                    held.get_or_insert_with(|| Held::new(&self.context));
+                    tokio::select! {
+                        () = tokio::time::sleep(ASK_AGAIN) => {}
+                        () = self.stop.cancelled() => return Err(Refusal::Stopping),
+                    }
+                    log::debug!("feed {} is held: {refusal}", capture.feed);
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        header: Option<&Header>,
+        code: Code,
+        problem: Option<&Problem>,
+    ) -> io::Result<()> {
+        let nth = ANSWERS.fetch_add(1, Ordering::Relaxed);
+        let zone = self.settings.borrow().zone.clone();
+        let framed = answer::frame(header, code, problem, nth, (self.context.clock)(), &zone);
+        match tokio::time::timeout(WRITE, self.stream.write_all(&framed)).await {
+            Ok(written) => written,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")),
+        }
+    }
+}
+
+/// Counts a connection as held for as long as it lives.
+struct Held(Arc<crate::Stats>);
+
+impl Held {
+    fn new(context: &Context) -> Self {
+        context.stats.hold(1);
+        Self(context.stats.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.hold(-1);
+    }
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => core::future::pending().await,
+    }
+}

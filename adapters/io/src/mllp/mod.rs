@@ -1,0 +1,165 @@
+//! The MLLP listener.
+
+mod answer;
+mod connection;
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use feed::{FeedName, Intake};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Cidr, Refused, Stats};
+
+/// Bytes that all feeds together may hold in flight: 64 MiB (contract 10).
+pub const MEMORY: usize = 64 << 20;
+
+/// How long connections may take to finish what is in hand when the listener stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How a listener behaves. Read anew for every frame.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The feed.
+    pub feed: FeedName,
+    /// Who may connect.
+    pub allow: Vec<Cidr>,
+    /// What happens when the buffer is full.
+    pub when_full: WhenFull,
+    /// Largest payload, in bytes.
+    pub max_message: usize,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// How long a connection may be silent between frames; none = for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a frame may take, and a second more for every 64 KiB of it.
+    pub frame_timeout: Duration,
+    /// The zone of the times in answers.
+    pub zone: TimeZone,
+}
+
+/// What happens when the buffer is full (contract 7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Stop reading and answer when there is room: the sender waits.
+    #[default]
+    Hold,
+    /// Answer AE.
+    Refuse,
+    /// Close the connection.
+    Close,
+}
+
+/// What connections work with.
+#[derive(Clone)]
+pub struct Context {
+    /// Where captures go.
+    pub intake: Arc<dyn Intake>,
+    /// Permits for bytes in flight, shared by all feeds; made with [`MEMORY`] permits.
+    pub memory: Arc<Semaphore>,
+    /// The clock.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// The feed's counters.
+    pub stats: Arc<Stats>,
+}
+
+/// Serves a listener until `stop`, then lets connections finish what is in hand.
+///
+/// # Errors
+/// When the listener itself fails. Running out of file descriptors is no failure: it waits and goes on.
+pub async fn serve(
+    listener: TcpListener,
+    settings: watch::Receiver<Arc<Settings>>,
+    context: Context,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let peer = address.ip().to_canonical();
+                let current = settings.borrow().clone();
+                if let Some(why) = refusal(&current, &context.stats, peer) {
+                    context.stats.refused(why);
+                    log::warn!("feed {}: connection from {peer} closed: {}", current.feed, why.code());
+                    continue;
+                }
+                context.stats.connected(peer);
+                let (settings, context, stop) = (settings.clone(), context.clone(), stop.clone());
+                connections.spawn(guarded(stream, peer, settings, context, stop));
+            }
+            // The peer went away before it was accepted, or there are no descriptors left for a moment.
+            Err(error) => {
+                log::warn!("feed {}: a connection could not be accepted: {error}", settings.borrow().feed);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        log::warn!(
+            "feed {}: connections did not finish within {DRAIN:?} and are closed",
+            settings.borrow().feed
+        );
+        connections.shutdown().await;
+    }
+    Ok(())
+}
+
+fn refusal(settings: &Settings, stats: &Stats, peer: IpAddr) -> Option<Refused> {
+    if !settings.allow.iter().any(|network| network.contains(peer)) {
+        return Some(Refused::NotAllowed);
+    }
+    (stats.open_connections() >= settings.max_connections).then_some(Refused::TooManyConnections)
+}
+
+/// One connection; a panic in it ends it alone.
+async fn guarded(
+    stream: TcpStream,
+    peer: IpAddr,
+    settings: watch::Receiver<Arc<Settings>>,
+    context: Context,
+    stop: CancellationToken,
+) {
+    /// Counts the connection out, whatever ends it.
+    struct Out(Arc<Stats>, IpAddr);
+    impl Drop for Out {
+        fn drop(&mut self) {
+            self.0.disconnected(self.1);
+        }
+    }
+    let _out = Out(context.stats.clone(), peer);
+    let feed = settings.borrow().feed.clone();
+    let run = connection::run(stream, peer, settings, context, stop);
+    match catch(run).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => log::info!("feed {feed}: connection from {peer} ended: {error}"),
+        None => log::error!(
+            "feed {feed}: the connection from {peer} failed inside; nothing unacknowledged was taken"
+        ),
+    }
+}
+
+/// The output of a future, or none when it panicked.
+async fn catch<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = core::pin::pin!(future);
+    core::future::poll_fn(|cx| {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.map_or(core::task::Poll::Ready(None), |poll| poll.map(Some))
+    })
+    .await
+}
