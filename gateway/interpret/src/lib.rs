@@ -1,1 +1,96 @@
 //! Captures to changes of records, as pure functions.
+
+mod adt;
+mod context;
+mod field;
+mod oru;
+mod patient;
+mod range;
+mod reason;
+mod value;
+
+use hl7::{Message, Segment};
+use model::{Change, Mark, PartialTime, Trigger};
+
+pub use context::{Context, Meaning, Numbers};
+pub use reason::Reason;
+
+use field::{Times, text};
+
+/// What a message comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Interpretation {
+    /// Changes of records.
+    Change(Box<Change>),
+    /// A kind of message that this version makes nothing of; it is kept and counted.
+    NotInterpreted {
+        /// What it is, as `ORM^O01`.
+        trigger: String,
+    },
+    /// Not production data (MSH-11.1): it never leaves the house.
+    Test {
+        /// MSH-11.1 as written.
+        processing_id: String,
+    },
+    /// It cannot be taken apart as it should.
+    Quarantine(Reason),
+}
+
+/// Interprets an HL7 v2 message.
+pub fn hl7(message: &Message, context: &Context) -> Interpretation {
+    let header = message.header();
+    // HL7 requires MSH-11; who leaves it out means production.
+    if !matches!(header.processing_id.as_str(), "" | "P") {
+        return Interpretation::Test { processing_id: header.processing_id.clone() };
+    }
+    let (code, event) = (header.message_code.as_str(), header.trigger.as_str());
+    let interpreted = match (code, event) {
+        ("ADT", "A01" | "A03" | "A04" | "A08" | "A31") => adt::change(message, context),
+        ("ORU", "R01") => oru::change(message, context),
+        _ => return Interpretation::NotInterpreted { trigger: trigger_name(code, event) },
+    };
+    interpreted.map_or_else(Interpretation::Quarantine, |change| Interpretation::Change(Box::new(change)))
+}
+
+/// The parts that every change begins with.
+struct Frame<'m> {
+    times: Times<'m>,
+    trigger: Trigger,
+    event: Option<PartialTime>,
+    pid: Segment<'m>,
+}
+
+impl<'m> Frame<'m> {
+    fn read(message: &'m Message, context: &'m Context) -> Result<Self, Reason> {
+        let header = message.header();
+        let msh = message.first("MSH").ok_or(Reason::NoPid)?;
+        let times = Times::new(context, &text(msh.field(7).component(1)).unwrap_or_default());
+        let evn = message.first("EVN").and_then(|evn| times.read(&evn.field(2)).ok().flatten());
+        let sent = times.read(&msh.field(7)).ok().flatten();
+        let optional = |value: &str| Some(value.to_owned()).filter(|value| !value.is_empty());
+        let trigger = Trigger {
+            code: header.message_code.clone(),
+            event: header.trigger.clone(),
+            control_id: header.control_id.clone(),
+            application: text(msh.field(3).component(1)).or_else(|| optional(&header.sending_application)),
+            facility: text(msh.field(4).component(1)).or_else(|| optional(&header.sending_facility)),
+        };
+        let pid = message.first("PID").ok_or(Reason::NoPid)?;
+        Ok(Self { times, trigger, event: evn.or(sent), pid })
+    }
+}
+
+fn trigger_name(code: &str, event: &str) -> String {
+    if event.is_empty() { code.to_owned() } else { format!("{code}^{event}") }
+}
+
+/// Notes that an element is not what it should be.
+fn doubt(marks: &mut Vec<Mark>, element: &str) {
+    let mark = Mark::Doubtful(element.to_owned());
+    if !marks.contains(&mark) {
+        marks.push(mark);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What a feed's configuration says about its messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use feed::FeedName;
+use jiff::tz::TimeZone;
+use model::{Number, NumberKind, Scope, Scoping};
+
+/// What a feed's configuration says about its messages.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The feed.
+    pub feed: FeedName,
+    /// The zone of times that carry none.
+    pub zone: TimeZone,
+    /// What a type code (CX.5) or an authority (CX.4) means.
+    pub identifiers: BTreeMap<String, Meaning>,
+    /// Numbers that mean nobody.
+    pub dummy: BTreeSet<String>,
+    /// The scopes of business numbers.
+    pub numbers: Numbers,
+}
+
+/// What an identifier is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The resident ID number.
+    ResidentId,
+    /// The electronic health code.
+    HealthCode,
+    /// A number of this authority.
+    Authority(String),
+}
+
+/// The scopes of business numbers (contract 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// Visits.
+    pub visit: Scoping,
+    /// Orders, by who placed them.
+    pub placer: Scoping,
+    /// Orders, by who fills them.
+    pub filler: Scoping,
+    /// Specimens.
+    pub specimen: Scoping,
+    /// Imaging orders.
+    pub accession: Scoping,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        let scoping = |scope| Scoping { scope, space: None };
+        Self {
+            visit: scoping(Scope::Global),
+            placer: scoping(Scope::Global),
+            filler: scoping(Scope::Year),
+            specimen: scoping(Scope::Day),
+            accession: scoping(Scope::Global),
+        }
+    }
+}
+
+impl Context {
+    /// A business number in its space: the configured one, else the assigning authority, else the feed. None for dummies.
+    pub(crate) fn number(&self, kind: NumberKind, value: &str, authority: Option<String>) -> Option<Number> {
+        let value = value.trim();
+        if value.is_empty() || self.dummy.contains(value) {
+            return None;
+        }
+        let scoping = match kind {
+            NumberKind::Visit => &self.numbers.visit,
+            NumberKind::Placer => &self.numbers.placer,
+            NumberKind::Filler => &self.numbers.filler,
+            NumberKind::Specimen => &self.numbers.specimen,
+            NumberKind::Accession => &self.numbers.accession,
+        };
+        let space = scoping.space.clone().or(authority).unwrap_or_else(|| self.feed.as_str().to_owned());
+        Some(Number { kind, space, scope: scoping.scope, value: value.to_owned() })
+    }
+}

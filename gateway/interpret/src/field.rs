@@ -1,0 +1,110 @@
+//! Reading fields: text, times, codes, null.
+
+use hl7::{Component, Field as Hl7Field, Repetition, Segment};
+use jiff::tz::{Offset, TimeZone};
+use model::{Coded, Coding, Field, Mark, Number, NumberKind, PartialTime, TimeError};
+
+use crate::{Context, doubt};
+
+/// Text of a component; none where nothing is stated. The null counts as nothing here.
+pub(crate) fn text(component: Component<'_>) -> Option<String> {
+    if component.is_null() {
+        return None;
+    }
+    let text = component.text();
+    let trimmed = text.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+/// Text of a whole repetition, for fields of plain text.
+pub(crate) fn whole_text(repetition: Repetition<'_>) -> Option<String> {
+    let text = repetition.text();
+    let trimmed = text.trim_end();
+    (!trimmed.trim().is_empty() && trimmed != "\"\"").then(|| trimmed.to_owned())
+}
+
+/// A field that may be absent, null or a value. What cannot be read counts as absent and is marked.
+pub(crate) fn tri<'m, T>(
+    field: Hl7Field<'m>,
+    element: &str,
+    marks: &mut Vec<Mark>,
+    read: impl FnOnce(Hl7Field<'m>) -> Option<T>,
+) -> Field<T> {
+    if field.is_null() {
+        return Field::Null;
+    }
+    if field.is_empty() {
+        return Field::Absent;
+    }
+    let value = read(field);
+    if value.is_none() {
+        doubt(marks, element);
+    }
+    value.into()
+}
+
+/// Reads the times of one message.
+#[derive(Clone, Copy)]
+pub(crate) struct Times<'c> {
+    message: Option<Offset>,
+    site: &'c TimeZone,
+}
+
+impl<'c> Times<'c> {
+    /// `sent` is MSH-7, whose offset times without one of their own take.
+    pub(crate) fn new(context: &'c Context, sent: &str) -> Self {
+        let own = sent.contains(['+', '-']);
+        let message =
+            PartialTime::read(sent, None, &context.zone).ok().filter(|_| own).map(|time| time.offset());
+        Self { message, site: &context.zone }
+    }
+
+    /// Reads a time; none where nothing is stated.
+    pub(crate) fn read(&self, field: &Hl7Field<'_>) -> Result<Option<PartialTime>, TimeError> {
+        text(field.component(1)).map(|written| self.parse(&written)).transpose()
+    }
+
+    pub(crate) fn parse(&self, written: &str) -> Result<PartialTime, TimeError> {
+        PartialTime::read(written, self.message, self.site)
+    }
+
+    /// Reads a time; an odd one counts as none and is marked.
+    pub(crate) fn marked(
+        &self,
+        segment: Segment<'_>,
+        n: usize,
+        marks: &mut Vec<Mark>,
+    ) -> Option<PartialTime> {
+        self.read(&segment.field(n)).unwrap_or_else(|_| {
+            doubt(marks, &format!("{}-{n}", segment.name()));
+            None
+        })
+    }
+}
+
+/// A coded element: the first triplet, the alternate one, and the text that belongs to neither.
+pub(crate) fn coded(repetition: Repetition<'_>) -> Option<Coded> {
+    let triplet = |first: usize| {
+        let part = |n| text(repetition.component(first + n));
+        (part(0), part(1), part(2))
+    };
+    let mut coded = Coded::default();
+    for first in [1, 4] {
+        match triplet(first) {
+            (Some(code), display, system) => coded.codings.push(Coding { code, display, system }),
+            // Words without a code are text.
+            (None, Some(display), _) if coded.text.is_none() => coded.text = Some(display),
+            _ => {}
+        }
+    }
+    // CWE.9 is the original text.
+    coded.text = text(repetition.component(9)).or(coded.text);
+    (!coded.is_empty()).then_some(coded)
+}
+
+/// A number (EI or CM): the value, and the authority in the second component.
+pub(crate) fn number(field: Hl7Field<'_>, kind: NumberKind, context: &Context) -> Option<Number> {
+    let first = field.first();
+    let authority = text(first.component(2).subcomponent(1));
+    context.number(kind, &text(first.component(1).subcomponent(1))?, authority)
+}

@@ -1,0 +1,247 @@
+//! ORU^R01: laboratory reports. One report for each OBR, one result for each OBX, none dropped.
+
+use std::collections::BTreeMap;
+
+use hl7::{Message, Segment};
+use model::{
+    Change, Coded, LabResult, Mark, NumberKind, PartialTime, Report, ReportChange, ReportStatus, ResultKey,
+    ResultStatus, Specimen, Value,
+};
+
+use crate::field::{Times, coded, number, text, whole_text};
+use crate::range::range;
+use crate::value::value;
+use crate::{Context, Frame, Reason, adt, doubt, patient};
+
+/// Interprets ORU^R01.
+pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Reason> {
+    let Frame { times, trigger, event, pid } = Frame::read(message, context)?;
+    let sent = message.first("MSH").and_then(|msh| times.read(&msh.field(7)).ok().flatten());
+    let mut reports: Vec<Reading> = Vec::new();
+    let mut orc: Option<Segment<'_>> = None;
+    for segment in message.segments() {
+        match segment.name() {
+            "ORC" => orc = Some(segment),
+            "OBR" => reports.push(Reading::begin(segment, orc.take(), &times, context, sent.as_ref())?),
+            _ => {
+                if let Some(report) = reports.last_mut() {
+                    report.take(segment, &times, context);
+                }
+            }
+        }
+    }
+    if reports.is_empty() {
+        // Results without the order they answer cannot be told from those of another.
+        return Err(Reason::NoIdentity);
+    }
+    let person = patient::change(pid, &times, context);
+    let encounter = adt::referenced(message, &times, context);
+    let reports = reports.into_iter().map(Reading::finish).collect();
+    Ok(Change { trigger, event, person, encounter, diagnoses: Vec::new(), reports })
+}
+
+/// A report while its segments are read.
+struct Reading {
+    report: Report,
+    marks: Vec<Mark>,
+    bound: Option<PartialTime>,
+    /// What tells apart results that nothing else does.
+    seen: BTreeMap<(String, String, String), u32>,
+    /// The type of the last OBX, where its text may go on in the next.
+    open_text: Option<&'static str>,
+}
+
+impl Reading {
+    fn begin(
+        obr: Segment<'_>,
+        orc: Option<Segment<'_>>,
+        times: &Times<'_>,
+        context: &Context,
+        sent: Option<&PartialTime>,
+    ) -> Result<Self, Reason> {
+        let mut marks = Vec::new();
+        let order = |kind, in_obr: usize, in_orc: usize| {
+            number(obr.field(in_obr), kind, context)
+                .or_else(|| orc.and_then(|orc| number(orc.field(in_orc), kind, context)))
+        };
+        let status_source = text(obr.field(25).component(1)).unwrap_or_default();
+        let status = ReportStatus::read(&status_source).ok_or(Reason::NoReport)?;
+        if status_source == "M" {
+            marks.push(Mark::NotFinalCorrection);
+        }
+        if status == ReportStatus::Unknown && !status_source.is_empty() {
+            doubt(&mut marks, "OBR-25");
+        }
+        let effective = times.marked(obr, 7, &mut marks);
+        let received = times.marked(obr, 14, &mut marks);
+        let issued = times.marked(obr, 22, &mut marks);
+        let source = specimen_source(obr);
+        let specimen = Specimen { kind: source, received, ..Specimen::default() };
+        let report = Report {
+            placer: order(NumberKind::Placer, 2, 2),
+            filler: order(NumberKind::Filler, 3, 3),
+            service: coded(obr.field(4).first()).unwrap_or_default(),
+            status,
+            status_source,
+            effective,
+            stated: issued.clone().or_else(|| sent.cloned()),
+            issued,
+            specimen: (specimen != Specimen::default()).then_some(specimen),
+            section: text(obr.field(24).component(1)),
+            results: Vec::new(),
+            notes: Vec::new(),
+        };
+        let bound = orc.and_then(|orc| times.read(&orc.field(9)).ok().flatten());
+        Ok(Self { report, marks, bound, seen: BTreeMap::new(), open_text: None })
+    }
+
+    fn take(&mut self, segment: Segment<'_>, times: &Times<'_>, context: &Context) {
+        match segment.name() {
+            "OBX" => self.result(segment, times),
+            "NTE" => self.note(segment),
+            "SPM" => self.specimen(segment, times, context),
+            _ => {}
+        }
+    }
+
+    fn result(&mut self, obx: Segment<'_>, times: &Times<'_>) {
+        let mut marks = Vec::new();
+        let status_source = text(obx.field(11).component(1)).unwrap_or_default();
+        let status = ResultStatus::read(&status_source);
+        if status == ResultStatus::Unknown && !status_source.is_empty() {
+            doubt(&mut marks, "OBX-11");
+        }
+        let code = coded(obx.field(3).first()).unwrap_or_else(|| {
+            doubt(&mut marks, "OBX-3");
+            Coded::text("?")
+        });
+        let sub_id = whole_text(obx.field(4).first()).unwrap_or_default();
+        let instance = text(obx.field(21).component(1)).unwrap_or_default();
+        let value = value(obx, status, times, &mut marks);
+        let kind = match obx.field(2).text().trim() {
+            "TX" => Some("TX"),
+            "FT" => Some("FT"),
+            _ => None,
+        };
+        if kind.is_some() && self.goes_on(kind, code.key(), &sub_id, &instance, status, &value) {
+            return;
+        }
+        self.open_text = kind;
+        let analysed = times.marked(obx, 19, &mut marks);
+        let observed = times.marked(obx, 14, &mut marks);
+        let repeat = self.seen.entry((code.key().to_owned(), sub_id.clone(), instance.clone())).or_default();
+        let key = ResultKey { code: code.key().to_owned(), sub_id, instance, repeat: *repeat };
+        *repeat += 1;
+        self.report.results.push(LabResult {
+            key,
+            code,
+            value,
+            unit: coded(obx.field(6).first()),
+            range: whole_text(obx.field(7).first()).map(|text| range(&text)),
+            flags: obx.field(8).repetitions().filter_map(|flag| text(flag.component(1))).collect(),
+            status,
+            status_source,
+            stated: analysed.clone().or_else(|| self.report.stated.clone()),
+            observed,
+            analysed,
+            method: coded(obx.field(17).first()),
+            notes: Vec::new(),
+            withdrawn: false,
+            order_unclear: false,
+            doubtful: marks.into_iter().filter_map(element).collect(),
+        });
+    }
+
+    /// Text that goes on from the OBX before: of the same type, code and sub-id.
+    fn goes_on(
+        &mut self,
+        kind: Option<&'static str>,
+        code: &str,
+        sub_id: &str,
+        instance: &str,
+        status: ResultStatus,
+        value: &Value,
+    ) -> bool {
+        let same_kind = self.open_text == kind;
+        let Some(last) = self.report.results.last_mut().filter(|_| same_kind) else { return false };
+        let key = &last.key;
+        if key.code != code || key.sub_id != sub_id || key.instance != instance || last.status != status {
+            return false;
+        }
+        match (&mut last.value, value) {
+            (Value::Text(text), Value::Text(more)) => {
+                text.push('\n');
+                text.push_str(more);
+                true
+            }
+            // An empty line of a text.
+            (Value::Text(text), Value::Absent(_)) => {
+                text.push('\n');
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn note(&mut self, nte: Segment<'_>) {
+        let lines: Vec<String> = nte.field(3).repetitions().filter_map(whole_text).collect();
+        if !lines.is_empty() {
+            let notes = match self.report.results.last_mut() {
+                Some(result) => &mut result.notes,
+                None => &mut self.report.notes,
+            };
+            notes.push(lines.join("\n"));
+        }
+    }
+
+    fn specimen(&mut self, spm: Segment<'_>, times: &Times<'_>, context: &Context) {
+        let specimen = self.report.specimen.get_or_insert_default();
+        // Of several specimens the first is the report's.
+        if specimen.number.is_some() {
+            return;
+        }
+        let id = spm.field(2).first();
+        let part = |n: usize| text(id.component(n).subcomponent(1));
+        let authority =
+            text(id.component(1).subcomponent(2)).or_else(|| text(id.component(2).subcomponent(2)));
+        specimen.number =
+            part(2).or_else(|| part(1)).and_then(|v| context.number(NumberKind::Specimen, &v, authority));
+        specimen.kind = coded(spm.field(4).first()).or_else(|| specimen.kind.take());
+        specimen.collected = times.marked(spm, 17, &mut self.marks);
+        specimen.received = times.marked(spm, 18, &mut self.marks).or_else(|| specimen.received.take());
+    }
+
+    fn finish(mut self) -> ReportChange {
+        let specimen = self.report.specimen.as_ref();
+        // Contract 3: specimen collected, else OBR-7, else OBR-14, else ORC-9.
+        let bound_to = specimen
+            .and_then(|s| s.collected.clone())
+            .or_else(|| self.report.effective.clone())
+            .or_else(|| specimen.and_then(|s| s.received.clone()))
+            .or(self.bound);
+        if self.report.service.is_empty() {
+            doubt(&mut self.marks, "OBR-4");
+        }
+        ReportChange { bound_to, report: self.report, marks: self.marks }
+    }
+}
+
+/// OBR-15: in old versions the specimen source, its first component a coded element in subcomponents.
+fn specimen_source(obr: Segment<'_>) -> Option<Coded> {
+    let first = obr.field(15).first().component(1);
+    let code = text(first.subcomponent(1));
+    let display = text(first.subcomponent(2));
+    let system = text(first.subcomponent(3));
+    match (code, display) {
+        (Some(code), display) => Some(Coded::of(&code, display.as_deref(), system.as_deref())),
+        (None, Some(display)) => Some(Coded::text(&display)),
+        (None, None) => None,
+    }
+}
+
+fn element(mark: Mark) -> Option<String> {
+    match mark {
+        Mark::Doubtful(element) => Some(element),
+        _ => None,
+    }
+}

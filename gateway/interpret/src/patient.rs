@@ -1,0 +1,141 @@
+//! PID: who a message is about.
+
+use hl7::{Repetition, Segment};
+use model::{Address, Field, Identifier, IdentifierKind, Mark, PersonChange, PersonName, ResidentId, Sex};
+
+use crate::context::Meaning;
+use crate::field::{Times, text, tri};
+use crate::{Context, doubt};
+
+/// Reads a PID segment.
+pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> PersonChange {
+    let mut marks = Vec::new();
+    let name = tri(pid.field(5), "PID-5", &mut marks, |field| best_name(field.repetitions()));
+    let birth = tri(pid.field(7), "PID-7", &mut marks, |field| times.read(&field).ok().flatten());
+    let sex = tri(pid.field(8), "PID-8", &mut marks, |field| Sex::read(&field.text()));
+    let addresses =
+        tri(pid.field(11), "PID-11", &mut marks, |field| all(field.repetitions().filter_map(address)));
+    let phones = tri(pid.field(13), "PID-13", &mut marks, |field| all(field.repetitions().filter_map(phone)));
+    PersonChange {
+        identifiers: identifiers(pid, context),
+        name,
+        birth,
+        sex,
+        addresses,
+        phones,
+        deceased: deceased(pid, times, &mut marks),
+        marks,
+    }
+}
+
+/// PID-3, and the older places of numbers: PID-2, PID-4, and PID-19, where Chinese systems put the resident ID number.
+fn identifiers(pid: Segment<'_>, context: &Context) -> Vec<Identifier> {
+    let mut found: Vec<Identifier> = Vec::new();
+    let mut add = |identifier: Option<Identifier>| {
+        if let Some(identifier) = identifier
+            && !found.iter().any(|held| held.same(&identifier))
+        {
+            found.push(identifier);
+        }
+    };
+    for repetition in pid.field(3).repetitions() {
+        add(identifier(repetition, context));
+    }
+    for n in [2, 4] {
+        for repetition in
+            pid.field(n).repetitions().filter(|r| !r.component(4).is_empty() || !r.component(5).is_empty())
+        {
+            add(identifier(repetition, context));
+        }
+    }
+    let slot = text(pid.field(19).component(1)).filter(|value| ResidentId::read(value).is_ok());
+    add(slot.map(|value| resident(&value)));
+    found
+}
+
+fn identifier(repetition: Repetition<'_>, context: &Context) -> Option<Identifier> {
+    let value = text(repetition.component(1)).filter(|value| !context.dummy.contains(value))?;
+    let authority = repetition.component(4);
+    let (name, oid) = (text(authority.subcomponent(1)), text(authority.subcomponent(2)));
+    let code = text(repetition.component(5));
+    let meaning = [code.as_ref(), name.as_ref(), oid.as_ref()];
+    let meaning = meaning.into_iter().flatten().find_map(|key| context.identifiers.get(key));
+    Some(match meaning {
+        Some(Meaning::ResidentId) => resident(&value),
+        Some(Meaning::HealthCode) => Identifier { kind: IdentifierKind::HealthCode, value },
+        Some(Meaning::Authority(authority)) => {
+            Identifier { kind: IdentifierKind::Assigned { authority: authority.clone(), code }, value }
+        }
+        None => {
+            let authority = name.or(oid).unwrap_or_else(|| match &code {
+                // Two kinds of numbers of one feed without an authority are still two kinds.
+                Some(code) => format!("{}/{code}", context.feed),
+                None => context.feed.as_str().to_owned(),
+            });
+            Identifier { kind: IdentifierKind::Assigned { authority, code }, value }
+        }
+    })
+}
+
+/// A resident ID number: normalised where it is well formed, as written where it is not.
+fn resident(value: &str) -> Identifier {
+    let normal = ResidentId::read(value).map(|id| id.as_str().to_owned());
+    Identifier { kind: IdentifierKind::ResidentId, value: normal.unwrap_or_else(|_| value.to_owned()) }
+}
+
+/// The legal name if one is marked, else the first that holds anything.
+fn best_name<'m>(repetitions: impl Iterator<Item = Repetition<'m>>) -> Option<PersonName> {
+    let mut names: Vec<PersonName> = repetitions.filter_map(name).collect();
+    let legal = names.iter().position(|name| name.kind.as_deref() == Some("L")).unwrap_or(0);
+    (legal < names.len()).then(|| names.swap_remove(legal))
+}
+
+fn name(repetition: Repetition<'_>) -> Option<PersonName> {
+    // XPN.1 may carry subcomponents (own name, spouse's name): the first is the name itself.
+    let family = text(repetition.component(1).subcomponent(1));
+    let given = [2, 3].into_iter().filter_map(|n| text(repetition.component(n))).collect();
+    let name = PersonName { family, given, kind: text(repetition.component(7)) };
+    (!name.is_empty()).then_some(name)
+}
+
+fn address(repetition: Repetition<'_>) -> Option<Address> {
+    let part = |n: usize| text(repetition.component(n));
+    let street = text(repetition.component(1).subcomponent(1));
+    let address = Address {
+        lines: [street, part(2)].into_iter().flatten().collect(),
+        city: part(3),
+        state: part(4),
+        postal_code: part(5),
+        country: part(6),
+    };
+    (address != Address::default()).then_some(address)
+}
+
+fn phone(repetition: Repetition<'_>) -> Option<String> {
+    // XTN.1 is the whole number in old versions, XTN.12 in new ones.
+    text(repetition.component(1)).or_else(|| text(repetition.component(12)))
+}
+
+fn deceased(pid: Segment<'_>, times: &Times<'_>, marks: &mut Vec<Mark>) -> Field<Option<model::PartialTime>> {
+    let (when, whether) = (pid.field(29), pid.field(30));
+    match whether.text().trim() {
+        "N" => return Field::Null,
+        "Y" | "" => {}
+        _ => doubt(marks, "PID-30"),
+    }
+    match times.read(&when) {
+        Ok(Some(time)) => Field::Value(Some(time)),
+        Ok(None) if whether.text().trim() == "Y" => Field::Value(None),
+        Ok(None) if when.is_null() => Field::Null,
+        Ok(None) => Field::Absent,
+        Err(_) => {
+            doubt(marks, "PID-29");
+            if whether.text().trim() == "Y" { Field::Value(None) } else { Field::Absent }
+        }
+    }
+}
+
+fn all<T>(values: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let values: Vec<T> = values.collect();
+    (!values.is_empty()).then_some(values)
+}

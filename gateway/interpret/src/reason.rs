@@ -1,0 +1,83 @@
+//! Why a capture is quarantined.
+
+use hl7::ReadError;
+use hl7::charset::CharsetError;
+
+/// Why a capture is quarantined. The code is stable; the text says what, where and what to do, and holds no text of the
+/// message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A frame without its end.
+    #[error("a frame whose end never came; the sender has probably sent it again whole")]
+    BrokenFrame,
+    /// Bytes outside of frames.
+    #[error("bytes outside of any MLLP frame, or a frame that holds no HL7; look at the sender's framing")]
+    Junk,
+    /// The feed is gone from the configuration.
+    #[error("its feed is no longer configured; add it again, then replay the capture")]
+    NoSuchFeed,
+    /// No readable header.
+    #[error("its header cannot be read")]
+    Header,
+    /// MSH-18 names an unknown character set.
+    #[error(
+        "MSH-18 names a character set that is not known; have the sender name UNICODE UTF-8 or GB 18030-2000, then replay"
+    )]
+    UnknownCharset,
+    /// The bytes are not of their character set.
+    #[error(
+        "its bytes are not of the character set it declares or the feed is configured for; set charset of the feed, then replay"
+    )]
+    Undecodable,
+    /// No PID segment.
+    #[error("it has no PID segment, so it is about nobody")]
+    NoPid,
+    /// Nothing tells whose it is or which order.
+    #[error("it has no usable number of a person, order or specimen; see identifiers and dummy of the feed")]
+    NoIdentity,
+    /// A number means somebody else or another day.
+    #[error(
+        "one of its numbers is bound to another person or date; release it when it really is another order, or correct numbers of the feed"
+    )]
+    IdConflict,
+    /// OBR-25 says that there is no report.
+    #[error("OBR-25 is Y or Z: no order or no patient on file, so there is no report")]
+    NoReport,
+    /// The feed has no authority for what it sends.
+    #[error("the feed has no authority for results; add \"result\" to its authority, then replay")]
+    NoAuthority,
+    /// It could not be applied.
+    #[error("it could not be applied; the log says why. Replay it after an update")]
+    Internal,
+}
+
+impl Reason {
+    /// Its code in listings, counters and the interface.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BrokenFrame => "broken-frame",
+            Self::Junk => "junk",
+            Self::NoSuchFeed => "no-such-feed",
+            Self::Header => "header",
+            Self::UnknownCharset => "unknown-charset",
+            Self::Undecodable => "undecodable",
+            Self::NoPid => "no-pid",
+            Self::NoIdentity => "no-identity",
+            Self::IdConflict => "id-conflict",
+            Self::NoReport => "no-report",
+            Self::NoAuthority => "no-authority",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl From<ReadError> for Reason {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unreadable(_) => Self::Header,
+            ReadError::Charset(CharsetError::Unknown) => Self::UnknownCharset,
+            ReadError::Charset(CharsetError::Undecodable { .. }) => Self::Undecodable,
+        }
+    }
+}

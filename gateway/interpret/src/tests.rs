@@ -1,0 +1,190 @@
+//! Whole messages.
+
+use std::collections::BTreeMap;
+
+use feed::FeedName;
+use hl7::charset::{Charset, Default as Charsets};
+use jiff::tz::TimeZone;
+use model::{Absent, EncounterStatus, Field, IdentifierKind, ReportStatus, Value};
+use proptest::prelude::*;
+
+use super::*;
+
+fn context() -> Context {
+    let meaning = [
+        ("MR", Meaning::Authority("HIS".to_owned())),
+        ("NI", Meaning::ResidentId),
+        ("JKK", Meaning::HealthCode),
+    ];
+    Context {
+        feed: FeedName::new("his").unwrap(),
+        zone: TimeZone::fixed(jiff::tz::offset(8)),
+        identifiers: meaning
+            .into_iter()
+            .map(|(key, meaning)| (key.to_owned(), meaning))
+            .collect::<BTreeMap<_, _>>(),
+        dummy: ["0".to_owned(), "999999".to_owned()].into(),
+        numbers: Numbers::default(),
+    }
+}
+
+fn interpreted(text: &str) -> Interpretation {
+    let raw = Charset::Gb18030.encode(text);
+    let message = Message::read(&raw, Charsets::Fixed(Charset::Gb18030), None).unwrap();
+    hl7(&message, &context())
+}
+
+fn changed(text: &str) -> Change {
+    match interpreted(text) {
+        Interpretation::Change(change) => *change,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn adt(event: &str, segments: &str) -> String {
+    format!("MSH|^~\\&|HIS|H1|||20261124081500||ADT^{event}|C1|P|2.4\r{segments}")
+}
+
+fn oru(segments: &str) -> String {
+    format!("MSH|^~\\&|LIS|H1|||20261124100000+0800||ORU^R01|C2|P|2.4\rPID|1||M1^^^HIS^MR\r{segments}")
+}
+
+const PID: &str = "PID|1||M1^^^HIS^MR~11010519491231002x^^^^NI~0^^^HIS^MR||\u{5f20}\u{5f22}||19491231|F|||\u{5357}\u{4eac}\u{8def}1\u{53f7}^^\u{676d}\u{5dde}^\u{6d59}\u{6c5f}^310000^CN||13800000000";
+
+#[test]
+fn an_admission_names_the_person_and_opens_the_visit() {
+    let change = changed(&adt(
+        "A01",
+        &format!(
+            "EVN|A01|20261124080000\r{PID}\rPV1|1|I|W3^12^2||||D7^\u{674e}^\u{660e}||||||||||||V1^^^HIS|||||||||||||||||||||||||20261124075500\rDG1|1||I10^\u{9ad8}\u{8840}\u{538b}^ICD-10|||A"
+        ),
+    ));
+    assert_eq!(change.event.unwrap().to_string(), "2026-11-24T08:00:00+08:00");
+    let person = change.person;
+    let numbers: Vec<_> =
+        person.identifiers.iter().map(|i| (i.kind == IdentifierKind::ResidentId, i.value.as_str())).collect();
+    // The dummy number is nobody's; the small x is normalised.
+    assert_eq!(numbers, [(false, "M1"), (true, "11010519491231002X")]);
+    assert_eq!(person.name.value().unwrap().full(), "\u{5f20}\u{5f22}");
+    assert_eq!(person.addresses.value().unwrap()[0].city.as_deref(), Some("\u{676d}\u{5dde}"));
+    let visit = change.encounter.unwrap();
+    assert_eq!((visit.number.value.as_str(), visit.number.space.as_str()), ("V1", "HIS"));
+    assert_eq!(visit.status, Some(EncounterStatus::InProgress));
+    assert_eq!(visit.location.value().unwrap(), "W3 12 2");
+    assert_eq!(visit.attending.value().unwrap().name.as_deref(), Some("\u{674e}\u{660e}"));
+    assert_eq!(visit.start.value().unwrap().to_string(), "2026-11-24T07:55:00+08:00");
+    assert_eq!(change.diagnoses[0].code.key(), "I10");
+}
+
+#[test]
+fn a_discharge_ends_the_visit_and_an_update_of_the_person_leaves_it_alone() {
+    let pv1 = "PV1|1|I|||||||||||||||||V1";
+    let discharge = changed(&adt("A03", &format!("EVN|A03|20261125090000\r{PID}\r{pv1}"))).encounter.unwrap();
+    assert_eq!(discharge.status, Some(EncounterStatus::Finished));
+    assert_eq!(discharge.end.value().unwrap().to_string(), "2026-11-25T09:00:00+08:00");
+    assert_eq!(changed(&adt("A08", &format!("{PID}\r{pv1}"))).encounter.unwrap().status, None);
+    assert_eq!(changed(&adt("A31", &format!("{PID}\r{pv1}"))).encounter, None);
+}
+
+#[test]
+fn null_deletes_absent_leaves_and_odd_is_marked() {
+    let person = changed(&adt("A08", "PID|1||M1^^^HIS^MR||||20261399|\"\"|||\"\"||")).person;
+    assert_eq!((person.name, person.sex, person.addresses), (Field::Absent, Field::Null, Field::Null));
+    assert_eq!(person.birth, Field::Absent);
+    assert_eq!(person.marks, [Mark::Doubtful("PID-7".to_owned())]);
+}
+
+#[test]
+fn the_resident_number_in_pid_19_is_read_and_a_malformed_one_in_pid_3_stays_as_written() {
+    let change = changed(&adt(
+        "A04",
+        "PID|1||M1^^^HIS^MR~110105194912310021^^^^NI||A||||||||||||||11010519491231002X",
+    ));
+    let values: Vec<_> = change.person.identifiers.iter().map(|i| i.value.as_str()).collect();
+    assert_eq!(values, ["M1", "110105194912310021", "11010519491231002X"]);
+}
+
+#[test]
+fn values_keep_what_their_source_wrote() {
+    let change = changed(&oru(
+        "OBR|1|P1|F1|CBC^Blood count^L|||20261124090000|||||||20261124091000|BLD&Blood|||||||20261124095500|||F\r\
+        OBX|1|NM|NA^Sodium^L||135.0|mmol/L|135.0-145.0|N|||F|||20261124090000\r\
+        OBX|2|NM|CRP||<0.01|mg/L||L|||F\r\
+        OBX|3|SN|TIT||^1^:^128|||H~A|||F\r\
+        OBX|4|SN|RBCU||^3^-^5||\u{9634}\u{6027}||||P\r\
+        OBX|5|NM|BAD||\u{7ea6}5||||||F\r\
+        OBX|6|NM|EMPTY||||||||F\r\
+        OBX|7|ST|STAR||****||||||F\r\
+        OBX|8|CE|BT||A^A\u{578b}^L||||||C\r\
+        OBX|9|DT|D||20261101||||||F\r\
+        OBX|10|XX|Z||a^b||||||F\r\
+        NTE|1||\u{6eb6}\u{8840}",
+    ));
+    let report = &change.reports[0].report;
+    assert_eq!(report.status, ReportStatus::Final);
+    assert_eq!(report.specimen.as_ref().unwrap().kind.as_ref().unwrap().key(), "BLD");
+    assert_eq!(change.reports[0].bound_to.as_ref().unwrap().to_string(), "2026-11-24T09:00:00+08:00");
+    let sources: Vec<_> = report.results.iter().map(|r| r.value.source()).collect();
+    assert_eq!(sources, ["135.0", "<0.01", "1:128", "3-5", "\u{7ea6}5", "", "", "A", "2026-11-01", "a^b"]);
+    let results = &report.results;
+    assert!(
+        matches!(&results[0].value, Value::Number { decimal, comparator: None, .. } if decimal == "135.0")
+    );
+    assert!(matches!(&results[1].value, Value::Number { comparator: Some(model::Comparator::Less), .. }));
+    assert_eq!(results[5].value, Value::Absent(Absent::Unknown));
+    assert_eq!(results[6].value, Value::Absent(Absent::Masked));
+    assert_eq!(
+        (results[4].doubtful.as_slice(), results[9].doubtful.as_slice()),
+        (&["OBX-5".to_owned()][..], &["OBX-2".to_owned()][..])
+    );
+    assert_eq!(results[0].range.as_ref().unwrap().low.as_deref(), Some("135.0"));
+    assert_eq!(results[2].flags, ["H", "A"]);
+    assert_eq!(results[9].notes, ["\u{6eb6}\u{8840}"]);
+}
+
+#[test]
+fn text_over_several_obx_is_one_result_and_repeats_are_told_apart() {
+    let change = changed(&oru("ORC|RE|P1|F1\rOBR|1|||X^Y\r\
+        OBX|1|TX|T^t|1|line one||||||F\rOBX|2|TX|T^t|1|line two||||||F\rOBX|3|TX|T^t|2|other||||||F\r\
+        OBX|4|ST|S|1|a||||||F\rOBX|5|ST|S|1|b||||||F"));
+    let report = &change.reports[0].report;
+    assert_eq!(report.filler.as_ref().unwrap().value, "F1");
+    let found: Vec<_> =
+        report.results.iter().map(|r| (r.value.source(), r.key.sub_id.as_str(), r.key.repeat)).collect();
+    let expected = [("line one\nline two", "1", 0), ("other", "2", 0), ("a", "1", 0), ("b", "1", 1)];
+    assert_eq!(found, expected.map(|(v, s, r)| (v.to_owned(), s, r)));
+}
+
+#[test]
+fn what_is_not_production_not_known_or_about_nobody_says_so() {
+    let test = adt("A01", PID).replace("|P|2.4", "|T|2.4");
+    assert_eq!(interpreted(&test), Interpretation::Test { processing_id: "T".to_owned() });
+    assert_eq!(
+        interpreted(&adt("A17", PID)),
+        Interpretation::NotInterpreted { trigger: "ADT^A17".to_owned() }
+    );
+    assert_eq!(interpreted(&adt("A01", "EVN|A01")), Interpretation::Quarantine(Reason::NoPid));
+    assert_eq!(
+        interpreted(&oru(&format!("OBR|1||F|X{}Z", "|".repeat(21)))),
+        Interpretation::Quarantine(Reason::NoReport)
+    );
+    assert_eq!(interpreted(&oru("OBX|1|ST|A||x")), Interpretation::Quarantine(Reason::NoIdentity));
+}
+
+proptest! {
+    #[test]
+    fn every_obx_is_one_result_whatever_it_holds(
+        lines in proptest::collection::vec("(NM|SN|ST|CE|DT|TM|ED|)\\|[A-Z]{0,3}\\|[0-9]?\\|[0-9<>.^&~*\u{4e00}a\\\\]{0,12}\\|[a-z/^]{0,6}\\|[0-9.<~-]{0,8}\\|[HL~]{0,3}\\|\\|\\|[A-Z]?\\|\\|\\|[0-9]{0,15}", 1..20),
+    ) {
+        let body: String = lines.iter().enumerate().map(|(n, line)| format!("OBX|{n}|{line}\r")).collect();
+        let change = changed(&oru(&format!("OBR|1|P|F|X\r{body}")));
+        prop_assert_eq!(change.reports[0].report.results.len(), lines.len());
+    }
+
+    #[test]
+    fn arbitrary_segments_never_panic(body in "[A-Z]{3}[|^~&\\\\A-Z0-9.\r\"+-]{0,200}") {
+        for message in [adt("A01", &format!("{PID}\r{body}")), oru(&format!("OBR|{body}")), oru(&body)] {
+            let _ = interpreted(&message);
+        }
+    }
+}
