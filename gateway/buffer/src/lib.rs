@@ -25,7 +25,7 @@ pub use seal::{Purpose, SealError};
 pub use segment::{Health as IntakeHealth, ReadError, Stored};
 pub use space::Usage;
 pub use state::{
-    Alarm, Binding, DeadResource, Delivery, DeliveryFilter, DeliveryId, DeliveryState, Exception,
+    Alarm, Binding, Conflict, DeadResource, Delivery, DeliveryFilter, DeliveryId, DeliveryState, Exception,
     ExceptionFilter, Health, Ident, Lane, LaneFilter, LaneHead, LaneKey, MAX_ROWS, NewDelivery, Outcome,
     OutcomeKind, OutcomeKindError, Read, Receipt, RecordRef, RecordRow, SchemaError, Seen, SegmentRow,
     SegmentState, Settled, SettledAs, State, StateError, Tx, Urgency, VERSION,

@@ -7,6 +7,7 @@
 mod alarm;
 mod binding;
 mod capture;
+mod conflict;
 mod counter;
 mod cursor;
 mod delivery;
@@ -49,6 +50,7 @@ use jiff::Timestamp;
 
 pub use alarm::Alarm;
 pub use binding::Binding;
+pub use conflict::Conflict;
 pub use delivery::{Delivery, DeliveryFilter, DeliveryId, DeliveryState, NewDelivery, RecordRef};
 pub use error::StateError;
 pub use exception::{Exception, ExceptionFilter, Outcome, OutcomeKind, OutcomeKindError};

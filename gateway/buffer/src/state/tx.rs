@@ -82,6 +82,23 @@ impl<'c> Tx<'c> {
         Self { read: Read::new(db, ring, None), floor }
     }
 
+    /// Runs `job` as a part of this one that is taken back alone when it gives an error, whatever the rest does.
+    ///
+    /// # Errors
+    /// The job's own, or when the database fails.
+    pub fn part<T, E: From<StateError>>(
+        &mut self,
+        job: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.batch("SAVEPOINT part")?;
+        let done = job(self);
+        if done.is_err() {
+            self.batch("ROLLBACK TO part")?;
+        }
+        self.batch("RELEASE part")?;
+        done
+    }
+
     /// Runs a statement that returns no rows; answers how many it changed.
     pub(crate) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, StateError> {
         Ok(self.prepare(sql)?.execute(params)?)

@@ -169,3 +169,15 @@ CREATE TABLE audit (
     object BLOB NOT NULL,                   -- sealed
     hash   BLOB NOT NULL                    -- over this row and the hash before it
 ) STRICT;
+
+-- Numbers that were not taken as a person's, for somebody to look at.
+CREATE TABLE conflict (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    blind   BLOB NOT NULL UNIQUE,           -- person, doubt and number
+    person  BLOB NOT NULL,
+    doubt   TEXT NOT NULL,
+    number  BLOB NOT NULL,                  -- sealed
+    other   BLOB,
+    capture INTEGER NOT NULL,
+    since   INTEGER NOT NULL
+) STRICT;

@@ -1,12 +1,16 @@
 //! One capture's effects, in one transaction of the state owner.
 
-use buffer::{DeliveryState, Exception, NewDelivery, Outcome, RecordRef, Settled, StateError, Tx};
-use feed::CaptureId;
+use buffer::{
+    Conflict, Delivery, DeliveryFilter, DeliveryId, DeliveryState, Exception, MAX_ROWS, NewDelivery, Outcome, RecordRef, Settled, SettledAs,
+    StateError, Tx,
+};
+use feed::{CaptureId, Form};
 use interpret::{Interpretation, Reason};
+use jiff::Timestamp;
 use model::{Authority, Change, Doubt, Identifier, PersonId, Position, Provenance};
 
 use super::identity;
-use super::prepare::{Prepared, Reading};
+use super::prepare::{Marker, Prepared, Reading};
 use super::records::{Applier, Effects, Stop};
 use super::rules::{FeedRules, REVISION, Rules};
 
@@ -24,25 +28,22 @@ pub(crate) enum Cause {
 /// Applies the effects of one capture. The caller moves the cursor in the same transaction.
 pub(crate) fn capture(tx: &mut Tx<'_>, rules: &Rules, item: Prepared, cause: Cause) -> Result<(), StateError> {
     if cause != Cause::Arrived {
-        tx.clear_exception(item.id)?;
+        tx.clear_exception(item.id, item.received)?;
     }
     let feed = rules.feeds.get(&item.feed);
-    let (change, proof) = match item.reading {
-        Reading::Broken(feed::Form::Junk) => return quarantine(tx, &item, Reason::Junk),
+    let Prepared { reading, marker: item } = item;
+    let interpretation = match reading {
+        Reading::Broken(Form::Junk) => return quarantine(tx, &item, Reason::Junk),
         Reading::Broken(_) => return quarantine(tx, &item, Reason::BrokenFrame),
         Reading::NoSuchFeed => return quarantine(tx, &item, Reason::NoSuchFeed),
-        Reading::Unreadable(ref reason) => {
-            let reason = reason.clone();
-            return quarantine(tx, &item, reason);
-        }
-        Reading::Read(ref interpretation, proof) => (interpretation.clone(), proof),
+        Reading::Unreadable(reason) => return quarantine(tx, &item, reason),
+        Reading::Read(interpretation, _) => interpretation,
     };
     let Some(feed) = feed else { return quarantine(tx, &item, Reason::NoSuchFeed) };
-    let _ = proof;
     if cause == Cause::Arrived && duplicate(tx, &item)? {
         return Ok(());
     }
-    match change {
+    match interpretation {
         Interpretation::Test { .. } => except(tx, &item, Outcome::Test, "test", ""),
         Interpretation::NotInterpreted { trigger } => {
             except(tx, &item, Outcome::NotInterpreted, "trigger", &trigger)
@@ -53,7 +54,7 @@ pub(crate) fn capture(tx: &mut Tx<'_>, rules: &Rules, item: Prepared, cause: Cau
 }
 
 /// Whether the sender sent the very same message before. What was not delivered yet is tried again at once.
-fn duplicate(tx: &mut Tx<'_>, item: &Prepared) -> Result<bool, StateError> {
+fn duplicate(tx: &mut Tx<'_>, item: &Marker) -> Result<bool, StateError> {
     let Some(control_id) = &item.control_id else { return Ok(false) };
     let seen = tx.seen(&item.feed, control_id.as_bytes())?;
     let Some(first) = seen.filter(|seen| seen.content == item.content && seen.capture != item.id) else {
@@ -61,9 +62,9 @@ fn duplicate(tx: &mut Tx<'_>, item: &Prepared) -> Result<bool, StateError> {
         tx.see(&item.feed, control_id.as_bytes(), item.id, item.content)?;
         return Ok(false);
     };
-    for delivery in tx.deliveries_of(first.capture)? {
+    for delivery in deliveries_of(tx, first.capture)? {
         if delivery.state == DeliveryState::Dead {
-            tx.requeue(delivery.id)?;
+            requeue(tx, &delivery, item.received)?;
         }
     }
     except(tx, item, Outcome::Duplicate { of: first.capture }, "duplicate", "")?;
@@ -74,7 +75,7 @@ fn change_of(
     tx: &mut Tx<'_>,
     rules: &Rules,
     feed: &FeedRules,
-    item: &Prepared,
+    item: &Marker,
     change: Change,
     cause: Cause,
 ) -> Result<(), StateError> {
@@ -85,23 +86,17 @@ fn change_of(
     };
     let released = cause == Cause::Released;
     // What stops half way leaves nothing behind: the capture is quarantined as a whole.
-    let applied = tx.nested(|tx| {
-        let applier = Applier { tx, rules, feed, person: resolved.id, provenance, released };
-        match applier.apply(change, &resolved) {
-            Ok(effects) => Ok(Ok(effects)),
-            Err(Stop::Quarantine(reason)) => Ok(Err(reason)),
-            Err(Stop::State(error)) => Err(error),
-        }
-    }, Result::is_ok)?;
+    let applied = tx.part(|tx| Applier { tx, rules, feed, person: resolved.id, provenance, released }.apply(change, &resolved));
     let effects = match applied {
         Ok(effects) => effects,
-        Err(reason) => return quarantine(tx, item, reason),
+        Err(Stop::Quarantine(reason)) => return quarantine(tx, item, reason),
+        Err(Stop::State(error)) => return Err(error),
     };
     for (identifier, doubt, other) in &resolved.doubts {
-        conflict(tx, item.id, resolved.id, identifier, *doubt, *other)?;
+        conflict(tx, item, resolved.id, identifier, *doubt, *other)?;
     }
     if effects.withdrawn {
-        tx.raise_alarm(&format!("withdrawn:{}", item.id), "result-withdrawn", &item.id.to_string())?;
+        tx.raise_alarm(&format!("withdrawn:{}", item.id), "result-withdrawn", item.id.to_string().as_bytes(), item.received)?;
         tx.count("withdrawn", item.feed.as_str(), 1)?;
     }
     if !feed.live {
@@ -114,7 +109,7 @@ fn change_of(
 fn enqueue(
     tx: &mut Tx<'_>,
     rules: &Rules,
-    item: &Prepared,
+    item: &Marker,
     person: PersonId,
     effects: &Effects,
 ) -> Result<(), StateError> {
@@ -132,14 +127,14 @@ fn enqueue(
             lane: *person.as_bytes(),
             capture: item.id,
             position,
-            required: destination.live && destination.required,
             refs,
+            at: item.received,
         })?;
         sent_anywhere = true;
         if !destination.live {
-            tx.settle(id, &Settled::without_sending(DeliveryState::Withheld, "destination-observe", item.received))?;
+            tx.settle(id, &unsent(SettledAs::Withheld, "destination-observe", item.received))?;
         } else if wanted().all(|touched| !touched.current) {
-            tx.settle(id, &Settled::without_sending(DeliveryState::Superseded, "older", item.received))?;
+            tx.settle(id, &unsent(SettledAs::Superseded, "older", item.received))?;
         }
     }
     if !sent_anywhere {
@@ -148,18 +143,17 @@ fn enqueue(
     Ok(())
 }
 
-fn quarantine(tx: &mut Tx<'_>, item: &Prepared, reason: Reason) -> Result<(), StateError> {
+fn quarantine(tx: &mut Tx<'_>, item: &Marker, reason: Reason) -> Result<(), StateError> {
     except(tx, item, Outcome::Quarantined, reason.code(), &reason.to_string())
 }
 
 fn except(
     tx: &mut Tx<'_>,
-    item: &Prepared,
+    item: &Marker,
     outcome: Outcome,
     reason: &str,
     detail: &str,
 ) -> Result<(), StateError> {
-    tx.count(outcome.name(), item.feed.as_str(), 1)?;
     tx.except(&Exception {
         capture: item.id,
         feed: item.feed.clone(),
@@ -173,22 +167,40 @@ fn except(
 /// Lists what somebody should look at: one entry per person, number and doubt, however often it is seen.
 fn conflict(
     tx: &mut Tx<'_>,
-    capture: CaptureId,
+    item: &Marker,
     person: PersonId,
     identifier: &Identifier,
     doubt: Doubt,
     other: Option<PersonId>,
 ) -> Result<(), StateError> {
-    tx.put_conflict(&buffer::Conflict {
-        person,
-        doubt: doubt.code().to_owned(),
-        number: serde_json::to_vec(identifier).map_err(|error| StateError::content("conflict", error))?,
-        other,
-        capture,
-    })
+    let number = serde_json::to_vec(identifier).map_err(|_| StateError::Damaged("identifier"))?;
+    let (doubt, capture, since) = (doubt.code().to_owned(), item.id, item.received);
+    tx.put_conflict(&Conflict { id: 0, person, doubt, number, other, capture, since })
 }
 
-fn provenance(item: &Prepared, change: &Change) -> Provenance {
+/// The deliveries of a capture: one for each destination.
+pub(crate) fn deliveries_of(tx: &Tx<'_>, capture: CaptureId) -> Result<Vec<Delivery>, StateError> {
+    let all = DeliveryFilter { destination: None, state: None, capture: Some(capture), after: DeliveryId(0), limit: MAX_ROWS };
+    tx.deliveries(&all)
+}
+
+/// Lets a delivery wait again. What its destination held back for its sake goes on.
+pub(crate) fn requeue(tx: &mut Tx<'_>, delivery: &Delivery, at: Timestamp) -> Result<(), StateError> {
+    tx.requeue(delivery.id, at)?;
+    tx.release_lane(&delivery.lane_key())?;
+    Ok(())
+}
+
+/// Quarantines what could not be applied.
+pub(crate) fn internal(tx: &mut Tx<'_>, item: &Marker) -> Result<(), StateError> {
+    quarantine(tx, item, Reason::Internal)
+}
+
+fn unsent(state: SettledAs, reason: &str, at: Timestamp) -> Settled {
+    Settled { state, reason: reason.to_owned(), at, receipt: None, sent: Vec::new(), dead: Vec::new() }
+}
+
+fn provenance(item: &Marker, change: &Change) -> Provenance {
     let trigger = &change.trigger;
     Provenance {
         capture: item.id,

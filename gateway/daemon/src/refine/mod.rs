@@ -65,7 +65,7 @@ impl Refine {
         let mut next = self.prepare(cursor, &charsets).await?;
         let mut failures = 0;
         while !stop.is_cancelled() {
-            let Some(last) = next.last().map(|item| item.id) else {
+            let Some(last) = next.last().map(|item| item.marker.id) else {
                 tokio::select! {
                     () = self.committed.notified() => {}
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -103,7 +103,7 @@ impl Refine {
         let (buffer, rules, charsets) = (self.buffer.clone(), self.rules.borrow().clone(), charsets.clone());
         let threads = self.threads;
         blocking(move || {
-            let stored: Vec<Stored> = buffer.next_captures(after, BATCH, BATCH_BYTES).map_err(StateError::from)?;
+            let stored: Vec<Stored> = buffer.next_captures(after, BATCH, BATCH_BYTES).map_err(|error| StateError::Abandoned(Box::new(error)))?;
             let learned = |feed: &FeedName| lock(&charsets).get(feed).copied();
             Ok(prepare::batch(stored, &rules, &learned, threads))
         })
@@ -121,7 +121,7 @@ impl Refine {
                 for (feed, proof) in &proofs {
                     tx.put_meta(&charset_key(feed), proof.name().as_bytes())?;
                 }
-                let last = batch.last().map_or(cursor, |item| item.id);
+                let last = batch.last().map_or(cursor, |item| item.marker.id);
                 for item in batch {
                     apply::capture(tx, &rules, item, Cause::Arrived)?;
                 }
@@ -134,8 +134,8 @@ impl Refine {
     /// quarantined, so that it cannot hold up everybody else.
     async fn apply_one_by_one(&self, mut cursor: CaptureId, charsets: &Charsets) -> Result<CaptureId, StateError> {
         for item in self.prepare(cursor, charsets).await? {
-            let (id, rules) = (item.id, self.rules.borrow().clone());
-            let marker = item.marker();
+            let (marker, rules) = (item.marker.clone(), self.rules.borrow().clone());
+            let id = marker.id;
             let alone = self.buffer.state().run(Urgency::Soon, move |tx| {
                 guard(tx, cursor)?;
                 apply::capture(tx, &rules, item, Cause::Arrived)?;
@@ -176,9 +176,9 @@ impl Refine {
         let mut new = Vec::new();
         for item in batch {
             if let Reading::Read(_, Some(proof)) = &item.reading
-                && charsets.insert(item.feed.clone(), *proof) != Some(*proof)
+                && charsets.insert(item.marker.feed.clone(), *proof) != Some(*proof)
             {
-                new.push((item.feed.clone(), *proof));
+                new.push((item.marker.feed.clone(), *proof));
             }
         }
         new
@@ -188,7 +188,7 @@ impl Refine {
 /// Refuses to apply when the cursor is not where the batch begins: then another refine was at work.
 fn guard(tx: &Tx<'_>, expected: CaptureId) -> Result<(), StateError> {
     let cursor = tx.cursor()?;
-    if cursor == expected { Ok(()) } else { Err(StateError::Cursor { expected, found: cursor }) }
+    if cursor == expected { Ok(()) } else { Err(StateError::CursorBack { at: cursor, to: expected }) }
 }
 
 fn charset_key(feed: &FeedName) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use buffer::{Buffer, Conflict, DeliveryState, Outcome, ReadError, StateError, Tx, Urgency};
+use buffer::{Buffer, Conflict, Outcome, ReadError, StateError, Tx, Urgency};
 use feed::CaptureId;
 use jiff::Timestamp;
 use model::{Body, Identifier, RecordId, ResidentId, Trust};
@@ -77,13 +77,11 @@ impl Operations {
     ///
     /// # Errors
     /// When there is no such capture, it has not had its turn, or the buffer fails.
-    pub async fn replay(&self, capture: CaptureId) -> Result<Replayed, OperationError> {
+    pub async fn replay(&self, capture: CaptureId, now: Timestamp) -> Result<Replayed, OperationError> {
         let requeued = self.buffer.state().run(Urgency::Now, move |tx| {
             let mut requeued = 0;
-            for delivery in tx.deliveries_of(capture)? {
-                if delivery.state != DeliveryState::Waiting {
-                    tx.requeue(delivery.id)?;
-                }
+            for delivery in apply::deliveries_of(tx, capture)? {
+                apply::requeue(tx, &delivery, now)?;
                 requeued += 1;
             }
             Ok(requeued)

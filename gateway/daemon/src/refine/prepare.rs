@@ -10,6 +10,13 @@ use super::rules::{FeedRules, Rules};
 
 /// A capture, read.
 pub(crate) struct Prepared {
+    pub(crate) marker: Marker,
+    pub(crate) reading: Reading,
+}
+
+/// Which capture it is.
+#[derive(Clone)]
+pub(crate) struct Marker {
     pub(crate) id: CaptureId,
     pub(crate) feed: FeedName,
     pub(crate) received: Timestamp,
@@ -17,7 +24,6 @@ pub(crate) struct Prepared {
     pub(crate) control_id: Option<String>,
     /// The first 128 bits of SHA-256 over the body; only ever kept sealed or keyed.
     pub(crate) content: [u8; 16],
-    pub(crate) reading: Reading,
 }
 
 /// What reading a capture came to.
@@ -65,37 +71,30 @@ pub(crate) fn one(stored: Stored, rules: &Rules, learned: &dyn Fn(&FeedName) -> 
     let digest = ring::digest::digest(&ring::digest::SHA256, &capture.body);
     let mut content = [0; 16];
     content.copy_from_slice(&digest.as_ref()[..16]);
-    let mut prepared = Prepared {
-        id: stored.id,
-        received: capture.received,
-        control_id: None,
-        content,
-        reading: Reading::NoSuchFeed,
-        feed: capture.feed,
+    let mut marker =
+        Marker { id: stored.id, received: capture.received, control_id: None, content, feed: capture.feed };
+    let reading = match rules.feeds.get(&marker.feed) {
+        _ if capture.form != Form::Whole => Reading::Broken(capture.form),
+        None => Reading::NoSuchFeed,
+        Some(feed) => read(&mut marker, &capture.body, feed, learned),
     };
-    if capture.form != Form::Whole {
-        prepared.reading = Reading::Broken(capture.form);
-    } else if let Some(feed) = rules.feeds.get(&prepared.feed) {
-        read(&mut prepared, &capture.body, feed, learned);
-    }
-    prepared
+    Prepared { marker, reading }
 }
 
 fn read(
-    prepared: &mut Prepared,
+    marker: &mut Marker,
     body: &[u8],
     feed: &FeedRules,
     learned: &dyn Fn(&FeedName) -> Option<Learned>,
-) {
-    match hl7::Message::read(body, feed.charset, learned(&prepared.feed)) {
+) -> Reading {
+    match hl7::Message::read(body, feed.charset, learned(&marker.feed)) {
         Ok(message) => {
-            prepared.control_id = Some(message.header().control_id.clone());
-            let interpretation = interpret::hl7(&message, &feed.context);
-            prepared.reading = Reading::Read(interpretation, message.proof());
+            marker.control_id = Some(message.header().control_id.clone());
+            Reading::Read(interpret::hl7(&message, &feed.context), message.proof())
         }
         Err(error) => {
-            prepared.control_id = hl7::Header::read(body).ok().map(|header| header.control_id);
-            prepared.reading = Reading::Unreadable(Reason::from(error));
+            marker.control_id = hl7::Header::read(body).ok().map(|header| header.control_id);
+            Reading::Unreadable(Reason::from(error))
         }
     }
 }
