@@ -1,1 +1,3 @@
 //! Records to what a destination takes, as pure functions.
+
+pub mod fhir;
