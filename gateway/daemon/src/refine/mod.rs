@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub use operations::{OperationError, Operations};
 pub use rules::{DestinationRules, FeedRules, REVISION, Rules};
 
+pub(crate) use held::record as held_record;
+
 use apply::Cause;
 use prepare::{Prepared, Reading};
 

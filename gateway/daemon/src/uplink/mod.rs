@@ -1,0 +1,212 @@
+//! The uplink: what [`deliver`] decides, done over HTTPS, one task per destination.
+
+mod http;
+mod one;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use buffer::{Buffer, DeliveryId, LaneHead, StateError, Urgency};
+use deliver::{Backoff, Ended, Lane, Schedule};
+use jiff::Timestamp;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use http::{Endpoint, EndpointError, TlsFiles};
+
+use one::{Flight, Sender};
+
+/// Lanes looked at in one page.
+const PAGE: usize = 256;
+/// A lane whose head waits for so long is alarmed.
+const BLOCKED: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// What a destination needs to know.
+#[derive(Clone)]
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// Its number in the buffer.
+    pub number: u16,
+    /// Whether it is sent to.
+    pub live: bool,
+    /// Where it is.
+    pub endpoint: Arc<Endpoint>,
+    /// Deliveries in flight at most.
+    pub max_in_flight: usize,
+    /// What rendering needs to know.
+    pub site: render::fhir::Site,
+}
+
+/// How a destination is doing. Shared with whoever shows it.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Deliveries in flight.
+    pub in_flight: usize,
+    /// Until when everything waits, and after how many failures in a row.
+    pub trouble: Option<(Timestamp, u32)>,
+    /// The last failure, as a code.
+    pub last_failure: Option<String>,
+    /// When something was delivered last.
+    pub last_delivered: Option<Timestamp>,
+    /// Tries that failed since the start.
+    pub retried: u64,
+    /// Bytes sent since the start, as compressed.
+    pub bytes: u64,
+}
+
+/// One destination's uplink.
+pub struct Uplink {
+    /// The buffer.
+    pub buffer: Buffer,
+    /// The settings in force.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Notified when deliveries were enqueued.
+    pub enqueued: Arc<Notify>,
+    /// How it is doing.
+    pub status: Arc<Mutex<Status>>,
+    /// The clock.
+    pub clock: crate::Clock,
+}
+
+impl Uplink {
+    /// Delivers until `stop`, then lets what is in flight finish.
+    ///
+    /// # Errors
+    /// When the state fails for longer than retries help; the supervisor starts the uplink anew.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), StateError> {
+        let settings = self.settings.borrow_and_update().clone();
+        let mut schedule = Schedule::new(settings.max_in_flight, Backoff::default());
+        let sender = Arc::new(Sender::new(self.buffer.clone(), self.clock.clone()));
+        let mut flights: JoinSet<(Lane, Flight)> = JoinSet::new();
+        let mut after = DeliveryId(0);
+        let mut more = true;
+        while !stop.is_cancelled() {
+            let settings = self.settings.borrow().clone();
+            let now = (self.clock)();
+            if settings.live && more && schedule.room(now) > 0 {
+                let heads = self.heads(settings.number, after).await?;
+                more = heads.len() == PAGE;
+                after = if more { heads.last().map_or(DeliveryId(0), |head| head.head) } else { DeliveryId(0) };
+                for head in heads {
+                    if schedule.start(head.lane, now) {
+                        let (sender, settings, tries) = (sender.clone(), settings.clone(), schedule.tries(&head.lane));
+                        flights.spawn(async move { (head.lane, sender.deliver(&settings, head.head, tries).await) });
+                    }
+                }
+                // A page that was cut short by the ceiling is looked at again when there is room.
+                if schedule.room(now) == 0 {
+                    (more, after) = (true, DeliveryId(0));
+                }
+            }
+            self.show(&schedule);
+            let wake = schedule.wake();
+            tokio::select! {
+                Some(ended) = flights.join_next(), if !flights.is_empty() => {
+                    let Ok((lane, done)) = ended else { continue };
+                    self.ended(&mut schedule, lane, done);
+                    more = true;
+                }
+                () = self.enqueued.notified() => more = true,
+                () = until(wake, &self.clock) => more = true,
+                changed = self.settings.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    schedule.set_ceiling(self.settings.borrow().max_in_flight);
+                    schedule.retry_now();
+                    more = true;
+                }
+                () = tokio::time::sleep(Duration::from_secs(30)) => {
+                    self.alarm_blocked().await?;
+                    more = true;
+                }
+                () = stop.cancelled() => break,
+            }
+        }
+        let finish = async { while flights.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(10), finish).await.is_err() {
+            log::info!("destination {}: what was in flight is sent again after the start", self.settings.borrow().name);
+        }
+        Ok(())
+    }
+
+    async fn heads(&self, destination: u16, after: DeliveryId) -> Result<Vec<LaneHead>, StateError> {
+        self.buffer.state().read(move |read| read.ready_lanes(destination, 0, after, PAGE)).await
+    }
+
+    fn ended(&self, schedule: &mut Schedule, lane: Lane, done: Flight) {
+        let now = (self.clock)();
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.bytes += done.bytes;
+        if done.ended == Ended::Settled {
+            if done.delivered {
+                status.last_delivered = Some(now);
+            }
+        } else {
+            status.retried += 1;
+        }
+        if let Some(failure) = done.failure {
+            // Said once, not at every try: a platform that is down by plan fills no log.
+            if status.last_failure.as_ref() != Some(&failure) {
+                log::warn!("destination {}: {failure}; it is tried again", self.settings.borrow().name);
+            }
+            status.last_failure = Some(failure);
+        } else if done.ended == Ended::Settled && status.last_failure.take().is_some() {
+            log::info!("destination {} takes deliveries again", self.settings.borrow().name);
+        }
+        drop(status);
+        schedule.end(lane, done.ended, now, random());
+    }
+
+    fn show(&self, schedule: &Schedule) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.in_flight = schedule.in_flight();
+        status.trouble = schedule.trouble();
+    }
+
+    /// Raises or clears the alarm about a lane that has been blocked for too long.
+    async fn alarm_blocked(&self) -> Result<(), StateError> {
+        let (number, name, now) = {
+            let settings = self.settings.borrow();
+            (settings.number, settings.name.clone(), (self.clock)())
+        };
+        let run = self.buffer.state().run(Urgency::Soon, move |tx| {
+            let key = format!("lane-blocked:{name}");
+            let filter = buffer::LaneFilter { destination: number, held: None, after: DeliveryId(0), limit: 1 };
+            let oldest = tx.lanes(&filter)?.into_iter().next();
+            match oldest.filter(|lane| now.duration_since(lane.since) >= BLOCKED) {
+                Some(lane) => {
+                    let detail = format!("{} wait behind delivery {}", lane.waiting, lane.head.map_or(0, |head| head.0));
+                    tx.raise_alarm(&key, "lane-blocked", detail.as_bytes(), now)?;
+                }
+                None => {
+                    tx.clear_alarm(&key)?;
+                }
+            }
+            Ok(())
+        });
+        run.await
+    }
+}
+
+async fn until(when: Option<Timestamp>, clock: &crate::Clock) {
+    match when {
+        Some(when) => {
+            let wait = Duration::try_from(when.duration_since(clock())).unwrap_or(Duration::ZERO);
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+        None => core::future::pending().await,
+    }
+}
+
+/// Even between 0 and 1. Without random numbers the jitter is half: the wait is what matters.
+fn random() -> f64 {
+    let mut bytes = [0; 4];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}

@@ -1,0 +1,402 @@
+//! One delivery: read, chosen, rendered, sent, settled.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use buffer::{
+    Buffer, DeadResource, Delivery, DeliveryId, Read, Receipt, RecordRef, Settled, SettledAs, StateError, Tx, Urgency,
+};
+use deliver::{Attempt, Choice, Class, Ended, EntryEnd, Item, Step, choose, classify, retry_after};
+use feed::CaptureId;
+use model::{Position, Record, RecordId, RecordKind};
+use render::fhir::{self, Entry, Refused, Stage};
+use ring::digest::{SHA256, digest};
+
+use super::Settings;
+use super::http::Answer;
+
+/// Records whose state at the destination is known since the start. Beyond it everything is asked for anew.
+const KNOWN: usize = 200_000;
+
+/// Sends deliveries. Shared by the flights of one destination.
+pub(super) struct Sender {
+    buffer: Buffer,
+    clock: crate::Clock,
+    /// Records that were read back or sent since the start.
+    known: Mutex<BTreeSet<RecordId>>,
+}
+
+/// How a flight ended.
+pub(super) struct Flight {
+    pub(super) ended: Ended,
+    pub(super) delivered: bool,
+    pub(super) failure: Option<String>,
+    pub(super) bytes: u64,
+}
+
+/// A record to be sent, with what the destination is known to have of it.
+struct Parcel {
+    record: Record,
+    refused: Refused,
+    sent: Option<Position>,
+    /// Not of this delivery, but needed by what is.
+    ground: bool,
+}
+
+/// What has been sent so far.
+#[derive(Default)]
+struct Tally {
+    bytes: u64,
+    digest: Option<[u8; 32]>,
+    status: u16,
+    resources: u32,
+    sent: Vec<(RecordId, Position)>,
+    dead: Vec<DeadResource>,
+    /// A main resource was refused: the delivery is dead, for this reason.
+    main_dead: Option<String>,
+    /// The person was refused: everything of the lane is held.
+    ground_dead: bool,
+}
+
+/// Why a flight stops before it is settled.
+enum Stop {
+    Retry(Ended, String),
+    State(StateError),
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl Sender {
+    pub(super) fn new(buffer: Buffer, clock: crate::Clock) -> Self {
+        Self { buffer, clock, known: Mutex::default() }
+    }
+
+    /// Delivers `id`, which was tried `tries` times in vain.
+    pub(super) async fn deliver(&self, settings: &Settings, id: DeliveryId, tries: u32) -> Flight {
+        let mut tally = Tally::default();
+        match self.try_deliver(settings, id, tries, &mut tally).await {
+            Ok(delivered) => Flight { ended: Ended::Settled, delivered, failure: None, bytes: tally.bytes },
+            Err(Stop::Retry(ended, failure)) => {
+                Flight { ended, delivered: false, failure: Some(failure), bytes: tally.bytes }
+            }
+            // Somebody settled it meanwhile (a discard): the lane goes on.
+            Err(Stop::State(StateError::NotWaiting(_) | StateError::NoDelivery(_))) => {
+                Flight { ended: Ended::Settled, delivered: false, failure: None, bytes: tally.bytes }
+            }
+            Err(Stop::State(error)) => {
+                log::error!("delivery {}: the state failed: {error}", id.0);
+                let failure = Some("state".to_owned());
+                Flight { ended: Ended::Destination { after: None }, delivered: false, failure, bytes: tally.bytes }
+            }
+        }
+    }
+
+    async fn try_deliver(
+        &self,
+        settings: &Settings,
+        id: DeliveryId,
+        tries: u32,
+        tally: &mut Tally,
+    ) -> Result<bool, Stop> {
+        let number = settings.number;
+        let load = self.buffer.state().read(move |read| {
+            let delivery = read.delivery(id)?.ok_or(StateError::NoDelivery(id))?;
+            let parcels = parcels(read, number, &delivery)?;
+            Ok((delivery, parcels))
+        });
+        let (delivery, parcels) = load.await?;
+        let mut chosen = self.choose(settings, &delivery, parcels).await?;
+        if !chosen.iter().any(|parcel| !parcel.ground) {
+            self.settle(id, SettledAs::Superseded, "newer", tally).await?;
+            return Ok(false);
+        }
+        // Each round a refused part is reduced further; two stages and the whole make three.
+        for _ in 0..=2 {
+            let dead = self.round(settings, &delivery, &chosen, tries, tally).await?;
+            if dead.is_empty() {
+                break;
+            }
+            for (record, resource, stage, reason) in dead {
+                let resource_id = *resource.as_bytes();
+                tally.dead.retain(|dead| dead.resource != resource_id);
+                tally.dead.push(DeadResource { record, resource: resource_id, reason, stage: stage as u8 });
+                for parcel in chosen.iter_mut().filter(|parcel| parcel.record.id == record) {
+                    parcel.refused.insert(resource, stage);
+                }
+            }
+            chosen.retain(|parcel| tally.dead.iter().any(|dead| dead.record == parcel.record.id));
+        }
+        let (state, reason) = match (&tally.main_dead, tally.dead.is_empty()) {
+            (Some(reason), _) => (SettledAs::Dead, reason.clone()),
+            (None, true) => (SettledAs::Delivered, String::new()),
+            (None, false) => (SettledAs::Delivered, "partial".to_owned()),
+        };
+        if tally.ground_dead {
+            let (key, at) = (delivery.lane_key(), (self.clock)());
+            let held = self.buffer.state().run(Urgency::Now, move |tx| tx.hold_lane(&key, "person-refused", at));
+            held.await?;
+        }
+        self.settle(id, state, &reason, tally).await?;
+        Ok(state == SettledAs::Delivered)
+    }
+
+    /// What of the delivery is still to be sent, the records that others need first.
+    async fn choose(
+        &self,
+        settings: &Settings,
+        delivery: &Delivery,
+        parcels: Vec<Parcel>,
+    ) -> Result<Vec<Parcel>, Stop> {
+        let mut chosen = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            let current = parcel.record.position;
+            // What only has to be there may be newer than the delivery: it goes as it stands.
+            let of = if parcel.ground { current.capture } else { delivery.capture };
+            let choose = |theirs| choose(of, current, capture_of, parcel.sent, theirs);
+            let theirs = self.is_known(parcel.record.id).then_some(parcel.sent);
+            let choice = match choose(theirs) {
+                Choice::AskFirst => {
+                    let theirs = self.ask(settings, &parcel.record).await?;
+                    self.know(parcel.record.id);
+                    choose(Some(theirs))
+                }
+                choice => choice,
+            };
+            if choice == Choice::Send {
+                chosen.push(parcel);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Asks the destination at which position it has a record.
+    async fn ask(&self, settings: &Settings, record: &Record) -> Result<Option<Position>, Stop> {
+        let resource = format!("{}/{}", fhir::main_type(record.body.kind()), record.id);
+        match settings.endpoint.get(&resource).await {
+            Ok(answer) if answer.status == 200 => Ok(fhir::position_of(&answer.body)),
+            Ok(answer) if matches!(answer.status, 404 | 410) => Ok(None),
+            Ok(answer) => {
+                let (class, _) = self.class_of(&answer);
+                Err(Stop::Retry(ended(class), format!("HTTP {} on reading back", answer.status)))
+            }
+            Err(failure) => Err(Stop::Retry(ended(failure.into()), failure.code().to_owned())),
+        }
+    }
+
+    /// Sends the records once, halving where needed. Gives the parts that were refused and how they are reduced next.
+    async fn round(
+        &self,
+        settings: &Settings,
+        delivery: &Delivery,
+        parcels: &[Parcel],
+        tries: u32,
+        tally: &mut Tally,
+    ) -> Result<Vec<(RecordId, RecordId, Stage, String)>, Stop> {
+        let entries: Vec<Entry> =
+            parcels.iter().flat_map(|parcel| fhir::record(&parcel.record, &settings.site, &parcel.refused)).collect();
+        let index = |id: &RecordId| entries.iter().position(|entry| entry.id == *id);
+        let items =
+            entries.iter().map(|entry| Item { depends_on: entry.depends_on.iter().filter_map(index).collect() });
+        let mut attempt = Attempt::new(items.collect(), tries);
+        let mut nth = 0;
+        loop {
+            match attempt.step() {
+                Step::Send(group) => {
+                    nth += 1;
+                    let request = format!("{}.{}.{nth}", delivery.capture, delivery.id.0);
+                    let bundle = fhir::bundle(group.iter().map(|n| &entries[*n]));
+                    let sent = settings.endpoint.post(&bundle, &request).await;
+                    let (answer, bytes) = match sent {
+                        Ok(sent) => sent,
+                        Err(failure) => return Err(retry(Class::from(failure), failure.code().to_owned())),
+                    };
+                    tally.bytes += bytes;
+                    tally.digest = digest(&SHA256, &bundle).as_ref().try_into().ok();
+                    tally.status = answer.status;
+                    if let Some(step) = self.take(&mut attempt, &answer, group.len()) {
+                        let failure = format!("HTTP {}", answer.status);
+                        return Err(match step {
+                            Step::RetryDestination { class, .. } => retry(class, failure),
+                            _ => Stop::Retry(Ended::Lane, failure),
+                        });
+                    }
+                }
+                Step::Done => break,
+                Step::RetryDestination { class, .. } => return Err(retry(class, "again".to_owned())),
+                Step::RetryLane => return Err(Stop::Retry(Ended::Lane, "again".to_owned())),
+            }
+        }
+        Ok(self.account(&entries, attempt.ends(), parcels, tally))
+    }
+
+    /// Hands an answer to the machine.
+    fn take(&self, attempt: &mut Attempt, answer: &Answer, entries: usize) -> Option<Step> {
+        let (class, reason) = self.class_of(answer);
+        let answered = fhir::parse_answer(&answer.body);
+        let each = class == Class::Done && answered.entries.iter().any(|entry| entry.status.is_some_and(|s| s >= 300));
+        if class == Class::Done && !answered.entries.is_empty() && (each || answered.entries.len() < entries) {
+            let after = self.retry_after(answer);
+            let answers: Vec<(Class, String)> = answered
+                .entries
+                .iter()
+                .map(|entry| {
+                    let codes = entry.issues.iter().filter(|issue| issue.is_error).map(|issue| issue.code.as_str());
+                    // A server that gives an entry no status says nothing about it.
+                    let status = entry.status.unwrap_or(503);
+                    (classify(status, codes, after), refusal(status, &entry.issues))
+                })
+                .collect();
+            return attempt.answered_each(&answers);
+        }
+        attempt.answered(class, &reason)
+    }
+
+    /// Notes what was taken and what was refused.
+    fn account(
+        &self,
+        entries: &[Entry],
+        ends: &[Option<EntryEnd>],
+        parcels: &[Parcel],
+        tally: &mut Tally,
+    ) -> Vec<(RecordId, RecordId, Stage, String)> {
+        let mut reduced = Vec::new();
+        for (entry, end) in entries.iter().zip(ends) {
+            let parcel = parcels.iter().find(|parcel| parcel.record.id == entry.record);
+            match end {
+                Some(EntryEnd::Delivered) => {
+                    tally.resources += 1;
+                    if let Some(parcel) = parcel.filter(|_| !entry.is_part) {
+                        tally.sent.retain(|(record, _)| *record != entry.record);
+                        tally.sent.push((entry.record, parcel.record.position));
+                        self.know(entry.record);
+                    }
+                }
+                Some(EntryEnd::Dead(reason)) if entry.is_part => {
+                    let before = parcel.and_then(|parcel| parcel.refused.get(&entry.id));
+                    // Only results can do without their value.
+                    let can_reduce = before.is_none() && entry.kind == "Observation";
+                    let stage = if can_reduce { Stage::WithoutValue } else { Stage::LeftOut };
+                    reduced.push((entry.record, entry.id, stage, reason.clone()));
+                }
+                Some(EntryEnd::Dead(reason)) => {
+                    tally.ground_dead |= entry.kind == "Patient";
+                    tally.main_dead.get_or_insert_with(|| format!("{}:{reason}", entry.kind));
+                }
+                Some(EntryEnd::Held) | None => {
+                    tally.main_dead.get_or_insert_with(|| "held".to_owned());
+                }
+            }
+        }
+        // Nothing can be mended by reducing parts of what is dead as a whole.
+        if tally.main_dead.is_some() { Vec::new() } else { reduced }
+    }
+
+    async fn settle(
+        &self,
+        id: DeliveryId,
+        state: SettledAs,
+        reason: &str,
+        tally: &mut Tally,
+    ) -> Result<(), StateError> {
+        let at = (self.clock)();
+        let receipt = tally.digest.map(|digest| Receipt {
+            at,
+            digest,
+            bytes: tally.bytes,
+            resources: tally.resources,
+            status: tally.status,
+        });
+        let (sent, dead) = (core::mem::take(&mut tally.sent), core::mem::take(&mut tally.dead));
+        let settled = Settled { state, reason: reason.to_owned(), at, receipt, sent, dead };
+        self.buffer.state().run(Urgency::Soon, move |tx: &mut Tx<'_>| tx.settle(id, &settled)).await
+    }
+
+    fn class_of(&self, answer: &Answer) -> (Class, String) {
+        let answered = fhir::parse_answer(&answer.body);
+        let codes = answered.issues.iter().filter(|issue| issue.is_error).map(|issue| issue.code.as_str());
+        let class = classify(answer.status, codes, self.retry_after(answer));
+        (class, refusal(answer.status, &answered.issues))
+    }
+
+    fn retry_after(&self, answer: &Answer) -> Option<std::time::Duration> {
+        answer.retry_after.as_deref().and_then(|value| retry_after(value, (self.clock)()))
+    }
+
+    fn is_known(&self, record: RecordId) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&record)
+    }
+
+    fn know(&self, record: RecordId) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(record);
+    }
+}
+
+/// The records of a delivery, and before them what they need and the destination has never had.
+fn parcels(read: &Read<'_>, destination: u16, delivery: &Delivery) -> Result<Vec<Parcel>, StateError> {
+    let mut parcels: Vec<Parcel> = Vec::with_capacity(delivery.refs.len() + 2);
+    for RecordRef { record, .. } in &delivery.refs {
+        parcels.extend(parcel(read, destination, *record, false)?);
+    }
+    let needed: BTreeSet<RecordId> = parcels
+        .iter()
+        .flat_map(|parcel| [Some(parcel.record.person.into()), parcel.record.encounter])
+        .flatten()
+        .collect();
+    for record in needed {
+        if parcels.iter().all(|parcel| parcel.record.id != record) && read.sent_position(destination, record)?.is_none() {
+            parcels.extend(parcel(read, destination, record, true)?);
+        }
+    }
+    parcels.sort_by_key(|parcel| match parcel.record.body.kind() {
+        RecordKind::Person => 0,
+        RecordKind::Encounter => 1,
+        RecordKind::Diagnosis | RecordKind::LabReport => 2,
+    });
+    Ok(parcels)
+}
+
+fn parcel(
+    read: &Read<'_>,
+    destination: u16,
+    id: RecordId,
+    ground: bool,
+) -> Result<Option<Parcel>, StateError> {
+    let Some(record) = crate::refine::held_record(read, id)? else { return Ok(None) };
+    let sent = read.sent_position(destination, id)?;
+    let refused = read.dead_resources(destination, id)?.into_iter();
+    let refused = refused.filter_map(|dead| Some((RecordId::from_bytes(dead.resource), Stage::from_u8(dead.stage)?)));
+    Ok(Some(Parcel { record, refused: refused.collect(), sent, ground }))
+}
+
+fn capture_of(position: Position) -> CaptureId {
+    position.capture
+}
+
+fn ended(class: Class) -> Ended {
+    match class {
+        Class::Transient { after } => Ended::Destination { after },
+        Class::Bounded => Ended::Lane,
+        _ => Ended::Destination { after: None },
+    }
+}
+
+fn retry(class: Class, failure: String) -> Stop {
+    Stop::Retry(ended(class), failure)
+}
+
+/// A refusal as a code: the status, and the code of the first issue. What the server says in words stays there.
+fn refusal(status: u16, issues: &[fhir::Issue]) -> String {
+    let known = |code: &str| code.len() <= 32 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    match issues.iter().find(|issue| issue.is_error && known(&issue.code)) {
+        Some(issue) => format!("{status}-{}", issue.code),
+        None => status.to_string(),
+    }
+}
