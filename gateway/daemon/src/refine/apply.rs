@@ -1,8 +1,8 @@
 //! One capture's effects, in one transaction of the state owner.
 
 use buffer::{
-    Conflict, Delivery, DeliveryFilter, DeliveryId, DeliveryState, Exception, MAX_ROWS, NewDelivery, Outcome, RecordRef, Settled, SettledAs,
-    StateError, Tx,
+    Conflict, Delivery, DeliveryFilter, DeliveryId, DeliveryState, Exception, MAX_ROWS, NewDelivery, Outcome,
+    RecordRef, Settled, SettledAs, StateError, Tx,
 };
 use feed::{CaptureId, Form};
 use interpret::{Interpretation, Reason};
@@ -26,12 +26,17 @@ pub(crate) enum Cause {
 }
 
 /// Applies the effects of one capture. The caller moves the cursor in the same transaction.
-pub(crate) fn capture(tx: &mut Tx<'_>, rules: &Rules, item: Prepared, cause: Cause) -> Result<(), StateError> {
+pub(crate) fn capture(
+    tx: &mut Tx<'_>,
+    rules: &Rules,
+    item: Prepared,
+    cause: Cause,
+) -> Result<(), StateError> {
+    let Prepared { reading, marker: item } = item;
     if cause != Cause::Arrived {
         tx.clear_exception(item.id, item.received)?;
     }
     let feed = rules.feeds.get(&item.feed);
-    let Prepared { reading, marker: item } = item;
     let interpretation = match reading {
         Reading::Broken(Form::Junk) => return quarantine(tx, &item, Reason::Junk),
         Reading::Broken(_) => return quarantine(tx, &item, Reason::BrokenFrame),
@@ -86,7 +91,9 @@ fn change_of(
     };
     let released = cause == Cause::Released;
     // What stops half way leaves nothing behind: the capture is quarantined as a whole.
-    let applied = tx.part(|tx| Applier { tx, rules, feed, person: resolved.id, provenance, released }.apply(change, &resolved));
+    let applied = tx.part(|tx| {
+        Applier { tx, rules, feed, person: resolved.id, provenance, released }.apply(change, &resolved)
+    });
     let effects = match applied {
         Ok(effects) => effects,
         Err(Stop::Quarantine(reason)) => return quarantine(tx, item, reason),
@@ -96,7 +103,12 @@ fn change_of(
         conflict(tx, item, resolved.id, identifier, *doubt, *other)?;
     }
     if effects.withdrawn {
-        tx.raise_alarm(&format!("withdrawn:{}", item.id), "result-withdrawn", item.id.to_string().as_bytes(), item.received)?;
+        tx.raise_alarm(
+            &format!("withdrawn:{}", item.id),
+            "result-withdrawn",
+            item.id.to_string().as_bytes(),
+            item.received,
+        )?;
         tx.count("withdrawn", item.feed.as_str(), 1)?;
     }
     if !feed.live {
@@ -119,7 +131,8 @@ fn enqueue(
         if wanted().next().is_none() {
             continue;
         }
-        let refs = wanted().map(|touched| RecordRef { kind: touched.kind as u8, record: touched.id }).collect();
+        let refs =
+            wanted().map(|touched| RecordRef { kind: touched.kind as u8, record: touched.id }).collect();
         let position = Position { event: item.received, capture: item.id, revision: REVISION };
         let id = tx.enqueue(&NewDelivery {
             destination: destination.number,
@@ -180,7 +193,13 @@ fn conflict(
 
 /// The deliveries of a capture: one for each destination.
 pub(crate) fn deliveries_of(tx: &Tx<'_>, capture: CaptureId) -> Result<Vec<Delivery>, StateError> {
-    let all = DeliveryFilter { destination: None, state: None, capture: Some(capture), after: DeliveryId(0), limit: MAX_ROWS };
+    let all = DeliveryFilter {
+        destination: None,
+        state: None,
+        capture: Some(capture),
+        after: DeliveryId(0),
+        limit: MAX_ROWS,
+    };
     tx.deliveries(&all)
 }
 

@@ -43,10 +43,15 @@ pub(crate) fn look_up(
         (Some(bound), Some(date)) => bound == date,
         _ => true,
     };
-    Ok(if holder.is_none_or(|holder| holder == person) && dates_agree { Bound::Agrees(parts) } else { Bound::Conflict })
+    Ok(if holder.is_none_or(|holder| holder == person) && dates_agree {
+        Bound::Agrees(parts)
+    } else {
+        Bound::Conflict
+    })
 }
 
 /// Binds the number that `parts` stand for, if it is not bound yet or was bound without a date.
+#[expect(clippy::too_many_arguments, reason = "the parts of one binding")]
 pub(crate) fn bind(
     tx: &mut Tx<'_>,
     ring: &Ring,
@@ -62,7 +67,13 @@ pub(crate) fn bind(
         Some(bound) if bound.date.is_some() || date.is_none() => return Ok(()),
         _ => {}
     }
-    tx.bind(&Binding { number: blinded, record, person: Some(person), date, expires: expiry(number, date, now) })
+    tx.bind(&Binding {
+        number: blinded,
+        record,
+        person: Some(person),
+        date,
+        expires: expiry(number, date, now),
+    })
 }
 
 /// The parts of a number that an operator released for this person and date.

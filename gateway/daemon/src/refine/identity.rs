@@ -2,7 +2,8 @@
 
 use buffer::{StateError, Tx};
 use model::{
-    Claim, Doubt, Evidence, IdKey, Identifier, IdentifierKind, Person, PersonChange, PersonId, ResidentId, Trust,
+    Claim, Doubt, Evidence, IdKey, Identifier, IdentifierKind, Person, PersonChange, PersonId, ResidentId,
+    Trust,
 };
 
 use super::person;
@@ -107,9 +108,9 @@ fn resident(
     let held = found.map(|id| person::held(tx, id)).transpose()?.flatten();
     let evidence = Evidence {
         number: &number,
-        birth: change.birth.value().or(held.as_ref().and_then(|p| p.birth.as_ref())),
-        sex: change.sex.value().copied().or(held.as_ref().and_then(|p| p.sex)),
-        name: change.name.value().or(held.as_ref().and_then(|p| p.name.as_ref())),
+        birth: change.birth.value().or_else(|| held.as_ref().and_then(|p| p.birth.as_ref())),
+        sex: change.sex.value().copied().or_else(|| held.as_ref().and_then(|p| p.sex)),
+        name: change.name.value().or_else(|| held.as_ref().and_then(|p| p.name.as_ref())),
         holder: holder.as_ref(),
         identity_feed,
     };

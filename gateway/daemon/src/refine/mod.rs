@@ -24,7 +24,7 @@ use hl7::charset::Learned;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use operations::{OperationError, Operations};
+pub use operations::{Decision, OperationError, Operations, Replayed};
 pub use rules::{DestinationRules, FeedRules, REVISION, Rules};
 
 pub(crate) use held::record as held_record;
@@ -78,14 +78,17 @@ impl Refine {
             };
             let batch = core::mem::take(&mut next);
             // The next batch is read while this one is applied.
-            let (applied, prepared) = tokio::join!(self.apply(cursor, batch, &charsets), self.prepare(last, &charsets));
+            let (applied, prepared) =
+                tokio::join!(self.apply(cursor, batch, &charsets), self.prepare(last, &charsets));
             match applied {
                 Ok(()) => {
                     (cursor, next, failures) = (last, prepared?, 0);
                     self.enqueued.notify_waiters();
                 }
                 Err(error) if failures + 1 >= TRIES => {
-                    log::error!("refine: a batch after capture {cursor} failed {TRIES} times, taking it apart: {error}");
+                    log::error!(
+                        "refine: a batch after capture {cursor} failed {TRIES} times, taking it apart: {error}"
+                    );
                     cursor = self.apply_one_by_one(cursor, &charsets).await?;
                     (next, failures) = (self.prepare(cursor, &charsets).await?, 0);
                 }
@@ -105,7 +108,9 @@ impl Refine {
         let (buffer, rules, charsets) = (self.buffer.clone(), self.rules.borrow().clone(), charsets.clone());
         let threads = self.threads;
         blocking(move || {
-            let stored: Vec<Stored> = buffer.next_captures(after, BATCH, BATCH_BYTES).map_err(|error| StateError::Abandoned(Box::new(error)))?;
+            let stored: Vec<Stored> = buffer
+                .next_captures(after, BATCH, BATCH_BYTES)
+                .map_err(|error| StateError::Abandoned(Box::new(error)))?;
             let learned = |feed: &FeedName| lock(&charsets).get(feed).copied();
             Ok(prepare::batch(stored, &rules, &learned, threads))
         })
@@ -113,7 +118,12 @@ impl Refine {
     }
 
     /// Applies a batch in one transaction.
-    async fn apply(&self, cursor: CaptureId, batch: Vec<Prepared>, charsets: &Charsets) -> Result<(), StateError> {
+    async fn apply(
+        &self,
+        cursor: CaptureId,
+        batch: Vec<Prepared>,
+        charsets: &Charsets,
+    ) -> Result<(), StateError> {
         let rules = self.rules.borrow().clone();
         let proofs = self.new_proofs(&batch, charsets);
         self.buffer
@@ -134,7 +144,11 @@ impl Refine {
 
     /// Applies the captures of a batch that keeps failing each in a transaction of its own; one that fails alone is
     /// quarantined, so that it cannot hold up everybody else.
-    async fn apply_one_by_one(&self, mut cursor: CaptureId, charsets: &Charsets) -> Result<CaptureId, StateError> {
+    async fn apply_one_by_one(
+        &self,
+        mut cursor: CaptureId,
+        charsets: &Charsets,
+    ) -> Result<CaptureId, StateError> {
         for item in self.prepare(cursor, charsets).await? {
             let (marker, rules) = (item.marker.clone(), self.rules.borrow().clone());
             let id = marker.id;
@@ -163,7 +177,9 @@ impl Refine {
             let mut learned = BTreeMap::new();
             for feed in feeds {
                 let name = read.meta(&charset_key(&feed))?;
-                if let Some(proof) = name.and_then(|name| Learned::from_name(core::str::from_utf8(&name).ok()?)) {
+                if let Some(proof) =
+                    name.and_then(|name| Learned::from_name(core::str::from_utf8(&name).ok()?))
+                {
                     learned.insert(feed, proof);
                 }
             }

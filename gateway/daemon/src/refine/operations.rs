@@ -40,10 +40,14 @@ pub enum OperationError {
     #[error("there is no conflict {0}; see `hospital-gateway persons conflicts`")]
     NoConflict(i64),
     /// The number cannot be verified whatever anybody says.
-    #[error("the number of conflict {0} is no resident ID number: correct it at its source, then dismiss the conflict")]
+    #[error(
+        "the number of conflict {0} is no resident ID number: correct it at its source, then dismiss the conflict"
+    )]
     Malformed(i64),
     /// Two persons cannot be made one by accepting a number.
-    #[error("conflict {0} is about two persons that are in the index already: only a merge message of an identity feed joins them")]
+    #[error(
+        "conflict {0} is about two persons that are in the index already: only a merge message of an identity feed joins them"
+    )]
     TwoPersons(i64),
     /// The buffer could not read the capture.
     #[error("the capture could not be read")]
@@ -103,7 +107,8 @@ impl Operations {
     /// When it is not quarantined as `id-conflict`, or the buffer fails.
     pub async fn release(&self, capture: CaptureId) -> Result<(), OperationError> {
         let exception = self.buffer.state().read(move |read| read.exception(capture)).await?;
-        let conflict = |e: &buffer::Exception| matches!(e.outcome, Outcome::Quarantined) && e.reason == "id-conflict";
+        let conflict =
+            |e: &buffer::Exception| matches!(e.outcome, Outcome::Quarantined) && e.reason == "id-conflict";
         if !exception.as_ref().is_some_and(conflict) {
             return Err(OperationError::NotInConflict(capture));
         }
@@ -173,4 +178,3 @@ fn accept(tx: &mut Tx<'_>, conflict: &Conflict, identifier: &Identifier) -> Resu
 fn step(after: Timestamp) -> Timestamp {
     after.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(after)
 }
-

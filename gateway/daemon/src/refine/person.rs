@@ -1,6 +1,6 @@
 //! Persons as the index holds them, and which of them were found to be one.
 
-use buffer::{Read, StateError, Tx};
+use buffer::{Read, StateError};
 use model::{Body, Person, PersonId, RecordId};
 
 use super::held;
@@ -25,9 +25,4 @@ pub(crate) fn survivor(read: &Read<'_>, mut id: PersonId) -> Result<PersonId, St
         id = PersonId::from_bytes(next);
     }
     Err(StateError::Damaged("person link"))
-}
-
-/// Links `loser` to `survivor`: from now on whatever names the one means the other.
-pub(crate) fn link(tx: &mut Tx<'_>, loser: PersonId, survivor: PersonId) -> Result<(), StateError> {
-    tx.put_person(loser, survivor.as_bytes())
 }

@@ -58,9 +58,13 @@ pub(crate) fn batch(
         while !rest.is_empty() {
             let tail = rest.split_off(share.min(rest.len()));
             let part = core::mem::replace(&mut rest, tail);
-            parts.push(scope.spawn(move || part.into_iter().map(|s| one(s, rules, learned)).collect::<Vec<_>>()));
+            parts.push(
+                scope.spawn(move || part.into_iter().map(|s| one(s, rules, learned)).collect::<Vec<_>>()),
+            );
         }
-        let joined = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let joined = parts
+            .into_iter()
+            .map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         joined.flatten().collect()
     })
 }

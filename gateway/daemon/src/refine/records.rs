@@ -5,8 +5,8 @@ use interpret::Reason;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{
-    Authority, Body, Change, Diagnosis, Encounter, EncounterChange, Mark, Number, PartialTime, Person, PersonChange,
-    PersonId, Position, Provenance, Record, RecordId, RecordKind, Report, ReportChange,
+    Authority, Body, Change, Diagnosis, Encounter, EncounterChange, Mark, Number, PartialTime, Person,
+    PersonChange, PersonId, Position, Provenance, Record, RecordId, RecordKind, Report, ReportChange,
 };
 
 use super::bind::{self, Bound};
@@ -270,7 +270,13 @@ impl Applier<'_, '_> {
         }
     }
 
-    fn bind(&mut self, number: &Number, parts: &[String], id: RecordId, date: Option<Date>) -> Result<(), Stop> {
+    fn bind(
+        &mut self,
+        number: &Number,
+        parts: &[String],
+        id: RecordId,
+        date: Option<Date>,
+    ) -> Result<(), Stop> {
         let now = self.provenance.received;
         Ok(bind::bind(self.tx, &self.rules.ring, number, parts, id, self.person, date, now)?)
     }

@@ -53,7 +53,9 @@ pub enum EndpointError {
     #[error("url {0:?} is no http or https address")]
     Url(String),
     /// HTTPS without an authority: nothing could be verified.
-    #[error("an https destination needs tls.ca: the file with the certificate of the authority that the platform's certificate comes from")]
+    #[error(
+        "an https destination needs tls.ca: the file with the certificate of the authority that the platform's certificate comes from"
+    )]
     NoAuthority,
     /// A file cannot be read or holds nothing of use.
     #[error("{path} holds no usable {what}")]
@@ -140,7 +142,8 @@ impl Endpoint {
         body: Bytes,
         request: &str,
     ) -> Result<Answer, Failure> {
-        let mut builder = Request::builder().method(method).uri(url).header(ACCEPT, FHIR).header("X-Request-Id", request);
+        let mut builder =
+            Request::builder().method(method).uri(url).header(ACCEPT, FHIR).header("X-Request-Id", request);
         if !body.is_empty() {
             builder = builder.header(CONTENT_TYPE, FHIR).header("Prefer", "return=minimal");
         }
@@ -149,11 +152,14 @@ impl Endpoint {
         }
         let request = builder.body(Full::new(body)).map_err(|_| Failure::Connect)?;
         let exchange = async {
-            let response = self.client.request(request).await.map_err(|error| {
-                if error.is_connect() { Failure::Connect } else { Failure::Cut }
-            })?;
+            let response = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| if error.is_connect() { Failure::Connect } else { Failure::Cut })?;
             let status = response.status().as_u16();
-            let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+            let retry_after =
+                response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
             let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
             Ok(Answer { status, retry_after, body: body.map_err(|_| Failure::Cut)?.to_bytes() })
         };
@@ -181,7 +187,8 @@ fn tls(files: &TlsFiles, secure: bool) -> Result<ClientConfig, EndpointError> {
     match (&files.certificate, &files.key) {
         (Some(certificate), Some(key)) => {
             let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, "private key", error))?;
+            let key =
+                PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, "private key", error))?;
             builder.with_client_auth_cert(chain, key).map_err(EndpointError::Identity)
         }
         _ => Ok(builder.with_no_client_auth()),

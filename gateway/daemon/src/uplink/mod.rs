@@ -89,11 +89,15 @@ impl Uplink {
             if settings.live && more && schedule.room(now) > 0 {
                 let heads = self.heads(settings.number, after).await?;
                 more = heads.len() == PAGE;
-                after = if more { heads.last().map_or(DeliveryId(0), |head| head.head) } else { DeliveryId(0) };
+                after =
+                    if more { heads.last().map_or(DeliveryId(0), |head| head.head) } else { DeliveryId(0) };
                 for head in heads {
                     if schedule.start(head.lane, now) {
-                        let (sender, settings, tries) = (sender.clone(), settings.clone(), schedule.tries(&head.lane));
-                        flights.spawn(async move { (head.lane, sender.deliver(&settings, head.head, tries).await) });
+                        let (sender, settings, tries) =
+                            (sender.clone(), settings.clone(), schedule.tries(&head.lane));
+                        flights.spawn(async move {
+                            (head.lane, sender.deliver(&settings, head.head, tries).await)
+                        });
                     }
                 }
                 // A page that was cut short by the ceiling is looked at again when there is room.
@@ -128,7 +132,10 @@ impl Uplink {
         }
         let finish = async { while flights.join_next().await.is_some() {} };
         if tokio::time::timeout(Duration::from_secs(10), finish).await.is_err() {
-            log::info!("destination {}: what was in flight is sent again after the start", self.settings.borrow().name);
+            log::info!(
+                "destination {}: what was in flight is sent again after the start",
+                self.settings.borrow().name
+            );
         }
         Ok(())
     }
@@ -175,11 +182,16 @@ impl Uplink {
         };
         let run = self.buffer.state().run(Urgency::Soon, move |tx| {
             let key = format!("lane-blocked:{name}");
-            let filter = buffer::LaneFilter { destination: number, held: None, after: DeliveryId(0), limit: 1 };
+            let filter =
+                buffer::LaneFilter { destination: number, held: None, after: DeliveryId(0), limit: 1 };
             let oldest = tx.lanes(&filter)?.into_iter().next();
             match oldest.filter(|lane| now.duration_since(lane.since) >= BLOCKED) {
                 Some(lane) => {
-                    let detail = format!("{} wait behind delivery {}", lane.waiting, lane.head.map_or(0, |head| head.0));
+                    let detail = format!(
+                        "{} wait behind delivery {}",
+                        lane.waiting,
+                        lane.head.map_or(0, |head| head.0)
+                    );
                     tx.raise_alarm(&key, "lane-blocked", detail.as_bytes(), now)?;
                 }
                 None => {

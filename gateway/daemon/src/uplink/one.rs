@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use buffer::{
-    Buffer, DeadResource, Delivery, DeliveryId, Read, Receipt, RecordRef, Settled, SettledAs, StateError, Tx, Urgency,
+    Buffer, DeadResource, Delivery, DeliveryId, Read, Receipt, RecordRef, Settled, SettledAs, StateError, Tx,
+    Urgency,
 };
 use deliver::{Attempt, Choice, Class, Ended, EntryEnd, Item, Step, choose, classify, retry_after};
 use feed::CaptureId;
@@ -90,7 +91,12 @@ impl Sender {
             Err(Stop::State(error)) => {
                 log::error!("delivery {}: the state failed: {error}", id.0);
                 let failure = Some("state".to_owned());
-                Flight { ended: Ended::Destination { after: None }, delivered: false, failure, bytes: tally.bytes }
+                Flight {
+                    ended: Ended::Destination { after: None },
+                    delivered: false,
+                    failure,
+                    bytes: tally.bytes,
+                }
             }
         }
     }
@@ -137,7 +143,8 @@ impl Sender {
         };
         if tally.ground_dead {
             let (key, at) = (delivery.lane_key(), (self.clock)());
-            let held = self.buffer.state().run(Urgency::Now, move |tx| tx.hold_lane(&key, "person-refused", at));
+            let held =
+                self.buffer.state().run(Urgency::Now, move |tx| tx.hold_lane(&key, "person-refused", at));
             held.await?;
         }
         self.settle(id, state, &reason, tally).await?;
@@ -196,11 +203,14 @@ impl Sender {
         tries: u32,
         tally: &mut Tally,
     ) -> Result<Vec<(RecordId, RecordId, Stage, String)>, Stop> {
-        let entries: Vec<Entry> =
-            parcels.iter().flat_map(|parcel| fhir::record(&parcel.record, &settings.site, &parcel.refused)).collect();
+        let entries: Vec<Entry> = parcels
+            .iter()
+            .flat_map(|parcel| fhir::record(&parcel.record, &settings.site, &parcel.refused))
+            .collect();
         let index = |id: &RecordId| entries.iter().position(|entry| entry.id == *id);
-        let items =
-            entries.iter().map(|entry| Item { depends_on: entry.depends_on.iter().filter_map(index).collect() });
+        let items = entries
+            .iter()
+            .map(|entry| Item { depends_on: entry.depends_on.iter().filter_map(index).collect() });
         let mut attempt = Attempt::new(items.collect(), tries);
         let mut nth = 0;
         loop {
@@ -237,14 +247,17 @@ impl Sender {
     fn take(&self, attempt: &mut Attempt, answer: &Answer, entries: usize) -> Option<Step> {
         let (class, reason) = self.class_of(answer);
         let answered = fhir::parse_answer(&answer.body);
-        let each = class == Class::Done && answered.entries.iter().any(|entry| entry.status.is_some_and(|s| s >= 300));
-        if class == Class::Done && !answered.entries.is_empty() && (each || answered.entries.len() < entries) {
+        let each = class == Class::Done
+            && answered.entries.iter().any(|entry| entry.status.is_some_and(|s| s >= 300));
+        if class == Class::Done && !answered.entries.is_empty() && (each || answered.entries.len() < entries)
+        {
             let after = self.retry_after(answer);
             let answers: Vec<(Class, String)> = answered
                 .entries
                 .iter()
                 .map(|entry| {
-                    let codes = entry.issues.iter().filter(|issue| issue.is_error).map(|issue| issue.code.as_str());
+                    let codes =
+                        entry.issues.iter().filter(|issue| issue.is_error).map(|issue| issue.code.as_str());
                     // A server that gives an entry no status says nothing about it.
                     let status = entry.status.unwrap_or(503);
                     (classify(status, codes, after), refusal(status, &entry.issues))
@@ -351,7 +364,9 @@ fn parcels(read: &Read<'_>, destination: u16, delivery: &Delivery) -> Result<Vec
         .flatten()
         .collect();
     for record in needed {
-        if parcels.iter().all(|parcel| parcel.record.id != record) && read.sent_position(destination, record)?.is_none() {
+        if parcels.iter().all(|parcel| parcel.record.id != record)
+            && read.sent_position(destination, record)?.is_none()
+        {
             parcels.extend(parcel(read, destination, record, true)?);
         }
     }
@@ -372,7 +387,8 @@ fn parcel(
     let Some(record) = crate::refine::held_record(read, id)? else { return Ok(None) };
     let sent = read.sent_position(destination, id)?;
     let refused = read.dead_resources(destination, id)?.into_iter();
-    let refused = refused.filter_map(|dead| Some((RecordId::from_bytes(dead.resource), Stage::from_u8(dead.stage)?)));
+    let refused =
+        refused.filter_map(|dead| Some((RecordId::from_bytes(dead.resource), Stage::from_u8(dead.stage)?)));
     Ok(Some(Parcel { record, refused: refused.collect(), sent, ground }))
 }
 

@@ -1,0 +1,413 @@
+//! The sections of the file, one function each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use buffer::MaxSize;
+use feed::FeedName;
+use interpret::{Meaning, Numbers};
+use io::Cidr;
+use io::mllp::WhenFull;
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use model::{Authority, RecordKind, Scope, Scoping};
+use toml::de::DeTable;
+
+use super::parse;
+use super::section::{Faults, Report, Section};
+use super::{Buffer, Config, Destination, Feed, KeySource, Mode, Site};
+use crate::uplink::TlsFiles;
+
+/// Sections of parts that are not built yet.
+const LATER: [&str; 6] = ["management", "update", "surveillance", "health_code", "alert", "metrics"];
+/// Kinds of feeds that are not built yet.
+const LATER_FEEDS: [&str; 3] = ["dicom", "dicom-query", "instrument"];
+/// Profiles of destinations that are not built yet.
+const LATER_PROFILES: [&str; 3] = ["ws500-cda", "cdc-front", "hl7v2"];
+/// Kinds of records that are not built yet.
+const LATER_RECORDS: [&str; 8] = [
+    "order",
+    "imaging-study",
+    "imaging-report",
+    "document",
+    "appointment",
+    "immunization",
+    "suspicion",
+    "infection-card",
+];
+
+pub(super) fn config(text: &str, file: &str) -> Result<Config, Faults> {
+    let mut report = Report::new(text);
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            report.fault(error.span().unwrap_or(0..0), format!("this is no TOML: {}", error.message()));
+            report.finish(file)?;
+            // Reached only if a fault were no fault.
+            return Err(Faults { file: file.to_owned(), faults: Vec::new() });
+        }
+    };
+    let mut root = Section::new("the file", table.get_ref(), 0..0);
+    for name in LATER {
+        if let Some(value) = root.get(name) {
+            report.fault(value.span(), format!("[{name}]: not in this version"));
+        }
+    }
+    let mut warnings = Vec::new();
+    let site = root.table("site", &mut report).map(|section| site(section, &mut report));
+    if site.is_none() && root.get("site").is_none() {
+        report.fault(0..0, "[site] is missing: organization, name, region and device of this hospital");
+    }
+    let buffer = match root.table("buffer", &mut report) {
+        Some(section) => buffer(section, &mut report),
+        None => Buffer::default(),
+    };
+    let keep_audit = match root.table("audit", &mut report) {
+        Some(mut audit) => {
+            let keep = audit.read("keep", AUDIT, &mut report, parse::span);
+            audit.finish(&mut report);
+            keep
+        }
+        None => AUDIT,
+    };
+    let feeds: Vec<Feed> = root
+        .tables("feed", &mut report)
+        .into_iter()
+        .filter_map(|s| feed(s, &mut report, &mut warnings))
+        .collect();
+    let destinations: Vec<Destination> = root
+        .tables("destination", &mut report)
+        .into_iter()
+        .filter_map(|s| destination(s, &mut report, &mut warnings))
+        .collect();
+    let faults = doubles(&feeds, &destinations);
+    root.finish(&mut report);
+    for fault in faults {
+        report.fault(0..0, fault);
+    }
+    report.finish(file)?;
+    let Some(site) = site else { return Err(Faults { file: file.to_owned(), faults: Vec::new() }) };
+    Ok(Config { site, buffer, keep_audit, feeds, destinations, warnings })
+}
+
+/// Names and addresses that stand twice.
+fn doubles(feeds: &[Feed], destinations: &[Destination]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for feed in feeds {
+        if !names.insert(feed.name.as_str()) {
+            faults.push(format!("two feeds are called {}", feed.name));
+        }
+        if !addresses.insert(feed.listen) {
+            faults.push(format!("two feeds listen on {}", feed.listen));
+        }
+    }
+    for destination in destinations {
+        // Both are named in one list of counters.
+        if !names.insert(destination.name.as_str()) {
+            faults.push(format!("the name {} stands twice among feeds and destinations", destination.name));
+        }
+    }
+    faults
+}
+
+const AUDIT: SignedDuration = SignedDuration::from_hours(24 * 185);
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from("/var/lib/hospital-gateway"),
+            key: KeySource::Credential("buffer-key".to_owned()),
+            max_size: MaxSize::Percent(60),
+            keep_delivered: SignedDuration::from_hours(24 * 7),
+            commit_delay: Duration::ZERO,
+            quarantine_junk: 256 << 20,
+        }
+    }
+}
+
+fn site(mut section: Section<'_>, report: &mut Report<'_>) -> Site {
+    let mut required = |key, report: &mut Report<'_>, read: fn(&str) -> Result<String, String>| {
+        let (text, span) = section.required(key, report)?;
+        read(text).map_err(|error| report.fault(span, format!("site.{key}: {error}"))).ok()
+    };
+    let organization = required("organization", report, parse::organization).unwrap_or_default();
+    let name = required("name", report, |name| Ok(name.to_owned())).unwrap_or_default();
+    let region = required("region", report, parse::region).unwrap_or_default();
+    let device = required("device", report, parse::device).unwrap_or_default();
+    let zone = |name: &str| {
+        TimeZone::get(name)
+            .map_err(|_| "no such time zone; names are those of the IANA database: Asia/Shanghai".to_owned())
+    };
+    // The default is in every time zone database; a box without one gets the offset.
+    let default = zone("Asia/Shanghai").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(8)));
+    let time_zone = section.read("time_zone", default, report, zone);
+    let clock_trusted = section.read("clock", false, report, |clock| match clock {
+        "synchronised" => Ok(false),
+        "trusted" => Ok(true),
+        _ => Err("synchronised or trusted"),
+    });
+    section.finish(report);
+    Site { organization, name, region, device, time_zone, clock_trusted }
+}
+
+fn buffer(mut section: Section<'_>, report: &mut Report<'_>) -> Buffer {
+    let default = Buffer::default();
+    let text = |text: &str| Ok::<_, String>(PathBuf::from(text));
+    let buffer = Buffer {
+        directory: section.read("directory", default.directory, report, text),
+        key: section.read("key", default.key, report, key_source),
+        max_size: section.read("max_size", default.max_size, report, parse::max_size),
+        keep_delivered: section.read("keep_delivered", default.keep_delivered, report, parse::span),
+        commit_delay: section.read("commit_delay", default.commit_delay, report, |text| {
+            parse::duration(text).and_then(|d| {
+                if d <= Duration::from_millis(5) {
+                    Ok(d)
+                } else {
+                    Err("at most 5ms: every sender waits for it".to_owned())
+                }
+            })
+        }),
+        quarantine_junk: section.read("quarantine_junk", default.quarantine_junk, report, parse::size),
+    };
+    section.later(&[("recovery_key", "")], report);
+    section.finish(report);
+    buffer
+}
+
+fn key_source(text: &str) -> Result<KeySource, String> {
+    match text.split_once(':') {
+        Some(("file", path)) if !path.is_empty() => Ok(KeySource::File(PathBuf::from(path))),
+        Some(("credential", name)) if !name.is_empty() && !name.contains('/') => {
+            Ok(KeySource::Credential(name.to_owned()))
+        }
+        _ => Err("a key is named file:/path or credential:NAME".to_owned()),
+    }
+}
+
+fn mode(section: &mut Section<'_>, report: &mut Report<'_>) -> Mode {
+    section.read("mode", Mode::Observe, report, |mode| match mode {
+        "observe" => Ok(Mode::Observe),
+        "live" => Ok(Mode::Live),
+        _ => Err("observe or live"),
+    })
+}
+
+fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<String>) -> Option<Feed> {
+    let (kind, span) = section.required("kind", report)?;
+    if LATER_FEEDS.contains(&kind) {
+        report.fault(span, format!("feed.kind {kind}: not in this version"));
+        return None;
+    }
+    if kind != "mllp" {
+        report.fault(span, "feed.kind is mllp in this version");
+        return None;
+    }
+    let name = section.required("name", report).and_then(|(name, span)| {
+        FeedName::new(name).map_err(|error| report.fault(span, format!("feed.name: {error}"))).ok()
+    });
+    let listen = section.required("listen", report).and_then(|(listen, span)| {
+        let read = SocketAddr::from_str(listen);
+        read.map_err(|_| report.fault(span, "feed.listen is an address and a port: 0.0.0.0:2575")).ok()
+    });
+    let mode = mode(&mut section, report);
+    let allow = section.list("allow", report, Cidr::from_str).filter(|allow| !allow.is_empty());
+    if allow.iter().flatten().any(Cidr::is_everyone) {
+        let who = name.as_ref().map_or("?", FeedName::as_str);
+        warnings.push(format!("feed {who}: allow lets everybody connect who reaches the port"));
+    }
+    let authority = section.list("authority", report, authority);
+    let numbers = match section.table("numbers", report) {
+        Some(section) => numbers(section, report),
+        None => Numbers::default(),
+    };
+    let identifiers = match section.table("identifiers", report) {
+        Some(mut section) => {
+            section.texts(report).into_iter().map(|(key, text, _)| (key.to_owned(), meaning(text))).collect()
+        }
+        None => BTreeMap::new(),
+    };
+    let dummy = section.list("dummy", report, |text| Ok::<_, String>(text.to_owned()));
+    let charset =
+        section.read("charset", hl7::charset::Default::Auto, report, hl7::charset::Default::from_str);
+    let when_full = section.read("when_full", WhenFull::Hold, report, |text| match text {
+        "hold" => Ok(WhenFull::Hold),
+        "refuse" => Ok(WhenFull::Refuse),
+        "close" => Ok(WhenFull::Close),
+        _ => Err("hold, refuse or close"),
+    });
+    let max_message = section.read("max_message", 16 << 20, report, |text| match parse::size(text)? {
+        size @ 1..=0x100_0000 => Ok(size as usize),
+        _ => Err("at most 16MiB: all feeds together hold 64 MiB in flight".to_owned()),
+    });
+    let max_connections = section.number("max_connections", 256, 1..=4096, report);
+    let idle_timeout = section.read("idle_timeout", None, report, parse::maybe_duration);
+    let frame_timeout = section.read("frame_timeout", Duration::from_secs(30), report, parse::duration);
+    section.later(
+        &[
+            ("tls", ""),
+            ("codes", ""),
+            ("silence_alarm", ""),
+            ("ack", "original"),
+            ("ack_to", ""),
+            ("sequence", "off"),
+            ("queries", ""),
+        ],
+        report,
+    );
+    section.finish(report);
+    let all = [
+        Authority::Identity,
+        Authority::Demographics,
+        Authority::Encounter,
+        Authority::Order,
+        Authority::Result,
+    ];
+    Some(Feed {
+        name: name?,
+        mode,
+        listen: listen?,
+        allow: allow.unwrap_or_else(Cidr::loopback),
+        authority: authority.map_or_else(|| all.into(), |list| list.into_iter().collect()),
+        numbers,
+        identifiers,
+        dummy: dummy.unwrap_or_default().into_iter().collect(),
+        charset,
+        when_full,
+        max_message,
+        max_connections,
+        idle_timeout,
+        frame_timeout,
+    })
+}
+
+fn authority(text: &str) -> Result<Authority, &'static str> {
+    Ok(match text {
+        "identity" => Authority::Identity,
+        "demographics" => Authority::Demographics,
+        "encounter" => Authority::Encounter,
+        "order" => Authority::Order,
+        "result" => Authority::Result,
+        _ => return Err("identity, demographics, encounter, order or result"),
+    })
+}
+
+fn numbers(mut section: Section<'_>, report: &mut Report<'_>) -> Numbers {
+    let default = Numbers::default();
+    let mut read = |key, default| section.read(key, default, report, Scoping::from_str);
+    let numbers = Numbers {
+        visit: read("visit", default.visit),
+        placer: read("placer", default.placer),
+        filler: read("filler", default.filler),
+        specimen: read("specimen", default.specimen),
+        accession: read("accession", Scoping { scope: Scope::Global, space: None }),
+    };
+    section.finish(report);
+    numbers
+}
+
+fn meaning(text: &str) -> Meaning {
+    match text {
+        "resident-id" => Meaning::ResidentId,
+        "health-code" => Meaning::HealthCode,
+        authority => Meaning::Authority(authority.to_owned()),
+    }
+}
+
+fn destination(
+    mut section: Section<'_>,
+    report: &mut Report<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<Destination> {
+    let (profile, span) = section.required("profile", report)?;
+    if LATER_PROFILES.contains(&profile) {
+        report.fault(span, format!("destination.profile {profile}: not in this version"));
+        return None;
+    }
+    if profile != "fhir-r4" {
+        report.fault(span, "destination.profile is fhir-r4 in this version");
+        return None;
+    }
+    let name = section.required("name", report).and_then(|(name, span)| {
+        let read = FeedName::new(name).map(|_| name.to_owned());
+        read.map_err(|_| report.fault(span, "destination.name is 1 to 63 of a-z, 0-9, - _ .")).ok()
+    });
+    let url = section.required("url", report).and_then(|(url, span)| {
+        let secure = url.starts_with("https://");
+        if !secure && !url.starts_with("http://") {
+            report.fault(span, "destination.url begins with https://");
+            return None;
+        }
+        if !secure && !is_local(url) {
+            warnings
+                .push(format!("destination {url}: without TLS patients' data cross the network readable"));
+        }
+        Some(url.to_owned())
+    });
+    let mode = mode(&mut section, report);
+    let required = section.flag("required", true, report);
+    let tls = section.table("tls", report).map(|section| tls(section, report)).unwrap_or_default();
+    let records = section
+        .list("records", report, record_kind)
+        .map_or_else(all_records, |list| list.into_iter().flatten().collect());
+    let max_in_flight = section.number("max_in_flight", 64, 1..=256, report);
+    section.later(
+        &[
+            ("oauth", ""),
+            ("proxy", ""),
+            ("route", "sharing"),
+            ("fields", ""),
+            ("codes", ""),
+            ("withhold", ""),
+            ("bandwidth", "unlimited"),
+            ("max_backlog", ""),
+        ],
+        report,
+    );
+    section.finish(report);
+    Some(Destination { name: name?, mode, required, url: url?, tls, records, max_in_flight })
+}
+
+fn tls(mut section: Section<'_>, report: &mut Report<'_>) -> TlsFiles {
+    let path = |text: &str| Ok::<_, String>(Some(PathBuf::from(text)));
+    let files = TlsFiles {
+        ca: section.read("ca", None, report, path),
+        certificate: section.read("certificate", None, report, path),
+        key: section.read("key", None, report, |text| match text.strip_prefix("credential:") {
+            Some(_) => {
+                Err("keys of destinations are files in this version: name the path of a PEM file".to_owned())
+            }
+            None => path(text.strip_prefix("file:").unwrap_or(text)),
+        }),
+    };
+    if files.certificate.is_some() != files.key.is_some() {
+        report.fault(section.span(), "tls.certificate and tls.key go together");
+    }
+    section.finish(report);
+    files
+}
+
+/// A kind of record; none for one that no feed of this version makes, which may stand in the list all the same.
+fn record_kind(text: &str) -> Result<Option<RecordKind>, String> {
+    Ok(Some(match text {
+        "person" => RecordKind::Person,
+        "encounter" => RecordKind::Encounter,
+        "diagnosis" => RecordKind::Diagnosis,
+        "lab-report" => RecordKind::LabReport,
+        later if LATER_RECORDS.contains(&later) => return Ok(None),
+        _ => return Err("person, encounter, diagnosis or lab-report".to_owned()),
+    }))
+}
+
+fn all_records() -> BTreeSet<RecordKind> {
+    [RecordKind::Person, RecordKind::Encounter, RecordKind::Diagnosis, RecordKind::LabReport].into()
+}
+
+fn is_local(url: &str) -> bool {
+    let host = url.trim_start_matches("http://").split(['/', ':']).next().unwrap_or_default();
+    host == "localhost" || host.starts_with("127.") || url.starts_with("http://[::1]")
+}
