@@ -1,12 +1,29 @@
 //! hospital-gateway: configuration, supervision, refine, uplink, control socket, command line.
 
+mod check;
+pub mod cli;
+mod clock;
 pub mod config;
+mod control;
+mod log;
+mod notify;
 pub mod refine;
+pub mod run;
+mod supervise;
 pub mod uplink;
 
-use std::sync::Arc;
+pub use clock::Clock;
 
-use jiff::Timestamp;
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Tells the time. Passed in, so that tests can make it go as they need.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn core::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,3 +1,7 @@
 //! The daemon and its command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemon::cli::main()
+}

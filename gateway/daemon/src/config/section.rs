@@ -72,6 +72,9 @@ impl<'t> Report<'t> {
     }
 }
 
+/// What the outermost table is called in faults.
+pub(super) const ROOT: &str = "the file";
+
 /// A table while its keys are read.
 pub(super) struct Section<'t> {
     name: String,
@@ -198,7 +201,10 @@ impl<'t> Section<'t> {
     pub(super) fn table(&mut self, key: &'static str, report: &mut Report<'_>) -> Option<Self> {
         let value = self.get(key)?;
         match value.get_ref() {
-            DeValue::Table(table) => Some(Self::new(format!("{}.{key}", self.name), table, value.span())),
+            DeValue::Table(table) => {
+                let name = if self.name == ROOT { key.to_owned() } else { format!("{}.{key}", self.name) };
+                Some(Self::new(name, table, value.span()))
+            }
             other => {
                 report
                     .fault(value.span(), format!("{}.{key} is a table, not {}", self.name, other.type_str()));

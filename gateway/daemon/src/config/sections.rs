@@ -17,7 +17,7 @@ use model::{Authority, RecordKind, Scope, Scoping};
 use toml::de::DeTable;
 
 use super::parse;
-use super::section::{Faults, Report, Section};
+use super::section::{Faults, ROOT, Report, Section};
 use super::{Buffer, Config, Destination, Feed, KeySource, Mode, Site};
 use crate::uplink::TlsFiles;
 
@@ -50,7 +50,7 @@ pub(super) fn config(text: &str, file: &str) -> Result<Config, Faults> {
             return Err(Faults { file: file.to_owned(), faults: Vec::new() });
         }
     };
-    let mut root = Section::new("the file", table.get_ref(), 0..0);
+    let mut root = Section::new(ROOT, table.get_ref(), 0..0);
     for name in LATER {
         if let Some(value) = root.get(name) {
             report.fault(value.span(), format!("[{name}]: not in this version"));

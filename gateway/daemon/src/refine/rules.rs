@@ -1,6 +1,7 @@
 //! What refine needs of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use buffer::Ring;
 use feed::FeedName;
@@ -16,7 +17,7 @@ pub struct Rules {
     /// The destinations.
     pub destinations: Vec<DestinationRules>,
     /// The keys that numbers are looked up with.
-    pub ring: Ring,
+    pub ring: Arc<Ring>,
     /// The key that outgoing ids are made with.
     pub id_key: IdKey,
 }
@@ -39,8 +40,6 @@ pub struct DestinationRules {
     pub number: u16,
     /// Whether it is sent to; otherwise what would be sent is only shown.
     pub live: bool,
-    /// Whether captures wait for it before they may be destroyed.
-    pub required: bool,
     /// The kinds of records it takes.
     pub kinds: BTreeSet<RecordKind>,
 }

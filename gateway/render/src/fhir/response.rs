@@ -1,116 +1,145 @@
-//! What a server answers to a Bundle. Read with tolerance: servers differ.
+//! What a destination answers.
 
-use serde::Deserialize;
+use serde_json::Value;
 
-/// An answer.
+/// An answer, as far as it can be read. Only codes and places leave it: texts may quote a patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
-    /// One for each entry of the request, where the answer is a Bundle.
+    /// One per entry of the bundle that was sent, in its order; empty where the answer is no bundle.
     pub entries: Vec<EntryAnswer>,
-    /// The issues of an OperationOutcome.
+    /// The issues of an OperationOutcome about the whole.
     pub issues: Vec<Issue>,
 }
 
-/// The answer to one entry.
+/// What became of one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryAnswer {
-    /// The HTTP status; none where the server gave none that is one.
+    /// The HTTP status; none where the server gave none that can be read.
     pub status: Option<u16>,
-    /// The version the resource now has.
+    /// The version that the server gave the resource.
     pub etag: Option<String>,
-    /// What is wrong with it.
+    /// Its issues.
     pub issues: Vec<Issue>,
 }
 
-/// An issue: its code and where it is. What a server says in words may hold personal data and goes no further.
+/// One issue of an OperationOutcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Issue {
-    /// The code of the issue type.
+    /// What kind of issue (value set `issue-type`); empty where the server gave none that has the form of one.
     pub code: String,
-    /// Where, as a FHIRPath or XPath of the server.
+    /// Where, as an element path.
     pub path: Option<String>,
     /// Whether it is an error and not a hint.
     pub is_error: bool,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Body {
-    resource_type: String,
-    entry: Vec<RawEntry>,
-    issue: Vec<RawIssue>,
-}
+/// Codes and paths longer than this are none.
+const MAX_CODE: usize = 32;
+const MAX_PATH: usize = 160;
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct RawEntry {
-    response: Option<RawResponse>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct RawResponse {
-    status: String,
-    etag: Option<String>,
-    outcome: Option<Box<Body>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct RawIssue {
-    severity: String,
-    code: String,
-    expression: Vec<String>,
-    location: Vec<String>,
-}
-
-/// Reads the body of an answer. What is no FHIR gives nothing.
+/// Reads the body of an answer to a transaction. Never fails: what cannot be read is not there.
 pub fn parse_answer(body: &[u8]) -> Answered {
-    let body: Body = serde_json::from_slice(body).unwrap_or_default();
-    let entries = body.entry.into_iter().map(|entry| {
-        let response = entry.response.unwrap_or_default();
-        EntryAnswer {
-            status: response.status.split_whitespace().next().and_then(|status| status.parse().ok()),
-            etag: response.etag,
-            issues: response.outcome.map(|outcome| issues(outcome.issue)).unwrap_or_default(),
+    let Ok(answer) = serde_json::from_slice::<Value>(body) else { return Answered::default() };
+    match answer["resourceType"].as_str() {
+        Some("Bundle") => {
+            Answered { entries: items(&answer["entry"]).map(entry).collect(), issues: Vec::new() }
         }
-    });
-    let is_bundle = body.resource_type == "Bundle";
-    Answered { entries: if is_bundle { entries.collect() } else { Vec::new() }, issues: issues(body.issue) }
+        Some("OperationOutcome") => Answered { entries: Vec::new(), issues: issues(&answer) },
+        _ => Answered::default(),
+    }
 }
 
-fn issues(raw: Vec<RawIssue>) -> Vec<Issue> {
-    let read = |issue: RawIssue| Issue {
-        is_error: matches!(issue.severity.as_str(), "error" | "fatal"),
-        code: issue.code,
-        path: issue.expression.into_iter().next().or_else(|| issue.location.into_iter().next()),
+fn entry(entry: &Value) -> EntryAnswer {
+    let response = &entry["response"];
+    EntryAnswer {
+        status: status(&response["status"]),
+        etag: response["etag"].as_str().filter(|tag| tag.len() <= 256).map(str::to_owned),
+        issues: issues(&response["outcome"]),
+    }
+}
+
+/// `201 Created`, `201`, and the bare number that some servers send.
+fn status(status: &Value) -> Option<u16> {
+    let number = match status {
+        Value::String(text) => text.split_ascii_whitespace().next()?.parse().ok()?,
+        other => u16::try_from(other.as_u64()?).ok()?,
     };
-    raw.into_iter().map(read).collect()
+    (100..600).contains(&number).then_some(number)
+}
+
+fn issues(outcome: &Value) -> Vec<Issue> {
+    let read = |issue: &Value| Issue {
+        code: code(&issue["code"]),
+        path: path(issue),
+        is_error: matches!(issue["severity"].as_str(), Some("error" | "fatal")),
+    };
+    items(&outcome["issue"]).map(read).collect()
+}
+
+/// A code of the standard's form; anything else could be text about a patient.
+fn code(value: &Value) -> String {
+    let of_form = |c: &&str| c.len() <= MAX_CODE && c.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    value.as_str().filter(of_form).unwrap_or_default().to_owned()
+}
+
+/// Where the issue is, in `expression` or the older `location`; only what has the form of a path of elements.
+fn path(issue: &Value) -> Option<String> {
+    let of_form = |p: &&str| {
+        p.len() <= MAX_PATH && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"./[]".contains(&b))
+    };
+    let mut paths = items(&issue["expression"]).chain(items(&issue["location"])).filter_map(Value::as_str);
+    paths.find(of_form).map(str::to_owned)
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn every_entry_is_looked_at_even_when_the_whole_succeeded() {
+    fn a_transaction_run_as_a_batch_shows_what_became_of_each_entry() {
         let body = br#"{"resourceType":"Bundle","type":"transaction-response","entry":[
             {"response":{"status":"201 Created","etag":"W/\"1\""}},
-            {"response":{"status":"429","outcome":{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"throttled"}]}}},
-            {}]}"#;
+            {"response":{"status":"429","outcome":{"resourceType":"OperationOutcome",
+              "issue":[{"severity":"error","code":"throttled","diagnostics":"\u5f20\u4e09"}]}}},
+            {"response":{"status":200}}, {}, {"response":{"status":"soon"}}]}"#;
         let answered = parse_answer(body);
-        let statuses: Vec<_> = answered.entries.iter().map(|entry| entry.status).collect();
-        assert_eq!(statuses, [Some(201), Some(429), None]);
+        let statuses: Vec<_> = answered.entries.iter().map(|e| e.status).collect();
+        assert_eq!(statuses, [Some(201), Some(429), Some(200), None, None]);
+        assert_eq!(answered.entries[0].etag.as_deref(), Some("W/\"1\""));
         assert_eq!(answered.entries[1].issues[0].code, "throttled");
     }
 
     #[test]
-    fn an_outcome_gives_its_codes_and_paths_and_anything_else_nothing() {
+    fn an_operation_outcome_names_the_culprit_and_quotes_nobody() {
         let body = br#"{"resourceType":"OperationOutcome","issue":[
-            {"severity":"error","code":"required","expression":["Bundle.entry[3].resource.status"],"diagnostics":"Zhang San"}]}"#;
-        let issue = parse_answer(body).issues.remove(0);
-        assert_eq!((issue.code.as_str(), issue.is_error), ("required", true));
-        assert_eq!(issue.path.as_deref(), Some("Bundle.entry[3].resource.status"));
-        assert_eq!(parse_answer(b"<html>504</html>"), Answered::default());
+            {"severity":"error","code":"invalid","expression":["Bundle.entry[3].resource.name[0]"]},
+            {"severity":"error","code":"Zhang San has no id","location":["Bundle/entry[12]/resource"]},
+            "odd"]}"#;
+        let issue = |code: &str, path: &str| Issue {
+            code: code.to_owned(),
+            path: (!path.is_empty()).then(|| path.to_owned()),
+            is_error: true,
+        };
+        assert_eq!(
+            parse_answer(body).issues,
+            [
+                issue("invalid", "Bundle.entry[3].resource.name[0]"),
+                issue("", "Bundle/entry[12]/resource"),
+                Issue::default()
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(text in ".{0,200}") {
+            prop_assert_eq!(parse_answer(text.as_bytes()), Answered::default());
+        }
     }
 }

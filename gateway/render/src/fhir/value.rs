@@ -1,202 +1,161 @@
-//! Values, ranges and flags of results.
+//! Values of results, as FHIR has them.
 
-use std::borrow::Cow;
-
-use model::{Absent, Coded, LabResult, ReferenceRange, Value};
+use model::{Absent, Coded, Comparator, ReferenceRange, Value};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::types::{CodeableConcept, Coding, Quantity, Text, UCUM, code, concept, decimal, fhir_code, text};
+use super::Site;
+use super::coded::{concept, unit};
+use super::datatype::{Concept, Quantity, Range, Ratio, Text, Unit, When};
+use super::resource::{Component, ObservationRange};
+use super::text::{clean, decimal, is_time_of_day};
+use super::trace::Marks;
 
-/// One of `value[x]` or the reason why there is none.
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Valued<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_quantity: Option<Quantity<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_string: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_codeable_concept: Option<CodeableConcept<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_ratio: Option<Ratio<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_range: Option<Range<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_date_time: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_time: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_absent_reason: Option<CodeableConcept<'a>>,
-}
+const ABSENT_REASON: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
 
+/// `Observation.value[x]`.
 #[derive(Serialize)]
-struct Ratio<'a> {
-    numerator: Quantity<'a>,
-    denominator: Quantity<'a>,
+pub(crate) enum Choice<'a> {
+    #[serde(rename = "valueQuantity")]
+    Quantity(Quantity<'a>),
+    #[serde(rename = "valueString")]
+    String(Text<'a>),
+    #[serde(rename = "valueCodeableConcept")]
+    Concept(Concept<'a>),
+    #[serde(rename = "valueRatio")]
+    Ratio(Ratio<'a>),
+    #[serde(rename = "valueRange")]
+    Range(Range<'a>),
+    #[serde(rename = "valueDateTime")]
+    DateTime(When<'a>),
+    #[serde(rename = "valueTime")]
+    Time(&'a str),
+    #[serde(rename = "dataAbsentReason")]
+    Absent(Concept<'static>),
+    #[serde(rename = "component")]
+    Components(Vec<Component<'a>>),
 }
 
-#[derive(Serialize)]
-struct Range<'a> {
-    low: Simple<'a>,
-    high: Simple<'a>,
+/// A value with what its form has no place for.
+pub(crate) struct Rendered<'a> {
+    pub(crate) choice: Choice<'a>,
+    /// The value as written, where its form does not give it back.
+    pub(crate) source: Option<Text<'a>>,
+    /// The unit, where the form has none.
+    pub(crate) unit: Option<Text<'a>>,
 }
 
-/// A quantity without a comparator.
-#[derive(Serialize)]
-struct Simple<'a> {
-    value: Box<RawValue>,
-    #[serde(flatten)]
-    unit: Unit<'a>,
-}
-
-#[derive(Clone, Default, Serialize)]
-struct Unit<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<Text<'a>>,
-}
-
-/// A reference range.
-#[derive(Serialize)]
-pub(super) struct FhirRange<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    low: Option<Simple<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    high: Option<Simple<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Text<'a>>,
-}
-
-/// The value of a result. Numbers keep their digits; a number that FHIR cannot hold goes as text.
-pub(super) fn value<'a>(result: &'a LabResult, organization: &str) -> Valued<'a> {
-    let unit = unit(result.unit.as_ref());
-    let quantity = |digits: &str, comparator, unit: Unit<'a>| {
-        let Unit { unit, system, code } = unit;
-        decimal(digits).map(|value| Quantity { value, comparator, unit, system, code })
-    };
-    let mut valued = Valued::default();
-    match &result.value {
-        Value::Absent(why) => return absent(*why),
-        Value::Number { comparator, decimal, .. } => {
-            valued.value_quantity = quantity(decimal, *comparator, unit)
+/// Renders the value of a result whose `code` and `unit` stand beside it.
+pub(crate) fn render<'a>(
+    value: &'a Value,
+    source_unit: Option<&'a Coded>,
+    code: &Concept<'a>,
+    site: &Site,
+    marks: &mut Marks<'_>,
+) -> Rendered<'a> {
+    let unit = unit(source_unit, marks);
+    let unit_text = unit.text.clone();
+    let other = |choice| Rendered { choice, source: None, unit: unit_text.clone() };
+    match value {
+        Value::Absent(why) => other(absent(*why)),
+        Value::Text(text) => other(words(text)),
+        Value::Number { comparator, decimal: digits, source } => match decimal(digits) {
+            Some(value) => {
+                let comparator = comparator.map(symbol);
+                let written = source.strip_prefix(comparator.unwrap_or_default()) == Some(digits);
+                Rendered {
+                    choice: Choice::Quantity(Quantity { value, comparator, unit }),
+                    source: if written { None } else { clean(source) },
+                    unit: None,
+                }
+            }
+            None => doubtful(source, unit_text, marks),
+        },
+        Value::Range { low, high, source } => match (decimal(low), decimal(high)) {
+            (Some(l), Some(h)) if ordered(low, high) => {
+                let side = |value| Quantity { value, comparator: None, unit: unit.clone() };
+                let written = source.split_once('-') == Some((low, high));
+                Rendered {
+                    choice: Choice::Range(Range { low: side(l), high: side(h) }),
+                    source: if written { None } else { clean(source) },
+                    unit: None,
+                }
+            }
+            _ => doubtful(source, unit_text, marks),
+        },
+        Value::Ratio { comparator, numerator, denominator, source } => {
+            let (Some(n), Some(d)) = (decimal(numerator), decimal(denominator)) else {
+                return doubtful(source, unit_text, marks);
+            };
+            let comparator = comparator.map(symbol);
+            let part = |value, comparator| Quantity { value, comparator, unit: Unit::default() };
+            let plain = source.strip_prefix(comparator.unwrap_or_default()).and_then(|s| s.split_once(':'));
+            Rendered {
+                choice: Choice::Ratio(Ratio { numerator: part(n, comparator), denominator: part(d, None) }),
+                source: if plain == Some((numerator, denominator)) { None } else { clean(source) },
+                unit: unit_text,
+            }
         }
-        Value::Text(written) => valued.value_string = text(written),
-        Value::Coded(codes) => valued.value_codeable_concept = codes_of(codes, organization),
-        Value::Ratio { comparator, numerator, denominator, .. } => {
-            let denominator = quantity(denominator, None, Unit::default());
-            valued.value_ratio = quantity(numerator, *comparator, Unit::default())
-                .zip(denominator)
-                .map(|(numerator, denominator)| Ratio { numerator, denominator });
-        }
-        Value::Range { low, high, .. } => {
-            valued.value_range =
-                simple(low, &unit).zip(simple(high, &unit)).map(|(low, high)| Range { low, high });
-        }
-        Value::Time(time) => valued.value_date_time = Some(time.to_string()),
-        Value::TimeOfDay(time) => valued.value_time = Some(Cow::Borrowed(time)),
+        Value::Coded(codes) => other(coded(codes, code, site, marks)),
+        Value::Time(time) => other(Choice::DateTime(When(time))),
+        Value::TimeOfDay(time) if is_time_of_day(time) => other(Choice::Time(time)),
+        Value::TimeOfDay(time) => doubtful(time, unit_text, marks),
     }
-    if valued.is_empty() {
-        let source = result.value.source();
-        valued.value_string = text(&source).map(|source| Cow::Owned(source.into_owned()));
-    }
-    if valued.is_empty() { absent(Absent::Unknown) } else { valued }
 }
 
-/// The reason why there is no value (code system data-absent-reason).
-pub(super) fn absent<'a>(why: Absent) -> Valued<'a> {
-    let reason = match why {
+/// No value, and why.
+pub(crate) fn absent(why: Absent) -> Choice<'static> {
+    let code = match why {
         Absent::Unknown => "unknown",
         Absent::NotPerformed => "not-performed",
         Absent::Masked => "masked",
         Absent::Refused => "error",
     };
-    let system = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
-    Valued { data_absent_reason: Some(fhir_code(system, reason)), ..Valued::default() }
+    Choice::Absent(Concept::code(ABSENT_REASON, code))
 }
 
-/// A range as far as its limits are numbers, and its text.
-pub(super) fn reference_range<'a>(range: &'a ReferenceRange, result: &'a LabResult) -> Option<FhirRange<'a>> {
-    let unit = unit(result.unit.as_ref());
-    let limit = |limit: &Option<String>| limit.as_deref().and_then(|limit| simple(limit, &unit));
-    let rendered = FhirRange { low: limit(&range.low), high: limit(&range.high), text: text(&range.text) };
-    (rendered.low.is_some() || rendered.high.is_some() || rendered.text.is_some()).then_some(rendered)
-}
-
-/// A flag: the code of v3-ObservationInterpretation where it exists there, and always the source's own.
-pub(super) fn interpretation(flag: &str) -> Option<CodeableConcept<'_>> {
-    const KNOWN: [&str; 24] = [
-        "A", "AA", "B", "D", "H", "HH", "HU", "HX", "I", "IND", "L", "LL", "LU", "LX", "N", "NCL", "NEG",
-        "NS", "POS", "R", "S", "SDD", "U", "W",
-    ];
-    let written = code(flag)?;
-    let standard = match written.as_ref() {
-        "\u{2191}" | "\u{2191}\u{2191}" => Some("H"),
-        "\u{2193}" | "\u{2193}\u{2193}" => Some("L"),
-        other => KNOWN.iter().find(|known| **known == other).copied(),
+/// A reference range; none where it says nothing. A limit that is no decimal stands in the text only.
+pub(crate) fn range<'a>(range: &'a ReferenceRange, unit: &Unit<'a>) -> Option<ObservationRange<'a>> {
+    let limit = |limit: &'a Option<String>| {
+        let value = decimal(limit.as_deref()?)?;
+        Some(Quantity { value, comparator: None, unit: unit.clone() })
     };
-    let coding = standard.map(|code| Coding {
-        system: Some(Cow::Borrowed("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation")),
-        code: Some(Cow::Borrowed(code)),
-        display: None,
-    });
-    Some(CodeableConcept { coding: coding.into_iter().collect(), text: Some(written) })
+    let (low, high, text) = (limit(&range.low), limit(&range.high), clean(&range.text));
+    let said = low.is_some() || high.is_some() || text.is_some();
+    said.then_some(ObservationRange { low, high, text })
 }
 
-impl Valued<'_> {
-    fn is_empty(&self) -> bool {
-        self.value_quantity.is_none()
-            && self.value_string.is_none()
-            && self.value_codeable_concept.is_none()
-            && self.value_ratio.is_none()
-            && self.value_range.is_none()
-            && self.value_date_time.is_none()
-            && self.value_time.is_none()
-            && self.data_absent_reason.is_none()
-    }
-}
-
-fn simple<'a>(digits: &str, unit: &Unit<'a>) -> Option<Simple<'a>> {
-    decimal(digits).map(|value| Simple { value, unit: unit.clone() })
-}
-
-/// The unit as written. Only what the source calls UCUM is coded as UCUM.
-fn unit(written: Option<&Coded>) -> Unit<'_> {
-    let Some(coding) = written.and_then(|unit| unit.codings.first()) else {
-        let text = written.and_then(|unit| unit.text.as_deref()).and_then(text);
-        return Unit { unit: text, ..Unit::default() };
-    };
-    let shown = text(&coding.code);
-    let is_ucum =
-        coding.system.as_deref() == Some("UCUM") && coding.code.is_ascii() && !coding.code.contains(' ');
-    if is_ucum {
-        Unit {
-            unit: coding.display.as_deref().and_then(text).or_else(|| shown.clone()),
-            system: Some(UCUM),
-            code: shown,
+/// FHIR has one concept per value; several codes are as many components of the one result.
+fn coded<'a>(codes: &'a [Coded], code: &Concept<'a>, site: &Site, marks: &mut Marks<'_>) -> Choice<'a> {
+    let mut concepts: Vec<_> = codes.iter().filter_map(|c| concept(c, site, "OBX-5", marks)).collect();
+    match concepts.len() {
+        0 => absent(Absent::Unknown),
+        1 => Choice::Concept(concepts.remove(0)),
+        _ => {
+            let component = |value| Component { code: code.clone(), value };
+            Choice::Components(concepts.into_iter().map(component).collect())
         }
-    } else {
-        Unit { unit: shown, ..Unit::default() }
     }
 }
 
-/// Several codes of one answer are one concept of several words.
-fn codes_of<'a>(codes: &'a [Coded], organization: &str) -> Option<CodeableConcept<'a>> {
-    let [only] = codes else {
-        let words: Vec<&str> = codes
-            .iter()
-            .filter_map(|c| {
-                c.text
-                    .as_deref()
-                    .or_else(|| c.codings.first().map(|c| c.display.as_deref().unwrap_or(&c.code)))
-            })
-            .collect();
-        let joined = words.join("; ");
-        let text = text(&joined).map(|text| Cow::Owned(text.into_owned()));
-        return text.map(|text| CodeableConcept { coding: Vec::new(), text: Some(text) });
-    };
-    concept(only, organization)
+fn words(text: &str) -> Choice<'_> {
+    clean(text).map_or_else(|| absent(Absent::Unknown), Choice::String)
+}
+
+fn doubtful<'a>(source: &'a str, unit: Option<Text<'a>>, marks: &mut Marks<'_>) -> Rendered<'a> {
+    marks.doubtful("OBX-5");
+    Rendered { choice: words(source), source: None, unit }
+}
+
+/// Whether a range runs upwards, as FHIR asks of it. Comparing is all that is ever done with values.
+fn ordered(low: &str, high: &str) -> bool {
+    matches!((low.parse::<f64>(), high.parse::<f64>()), (Ok(low), Ok(high)) if low <= high)
+}
+
+const fn symbol(comparator: Comparator) -> &'static str {
+    match comparator {
+        Comparator::Less => "<",
+        Comparator::LessOrEqual => "<=",
+        Comparator::Greater => ">",
+        Comparator::GreaterOrEqual => ">=",
+    }
 }

@@ -1,0 +1,238 @@
+//! What a person at a terminal reads.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
+
+use serde_json::Value;
+
+pub(super) fn line(text: &str) {
+    println!("{text}");
+}
+
+pub(super) fn error(text: &str) {
+    eprintln!("{text}");
+}
+
+pub(super) fn json(value: &Value) {
+    println!("{value:#}");
+}
+
+pub(super) fn done(value: &Value) {
+    println!("{}", text(&value["done"]));
+}
+
+/// Each field on a line.
+pub(super) fn fields(value: &Value) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        println!("{key:12} {}", text(value));
+    }
+}
+
+pub(super) fn status(value: &Value) {
+    let buffer = &value["buffer"];
+    println!(
+        "hospital-gateway {} on {}, since {}",
+        text(&value["version"]),
+        text(&value["site"]["device"]),
+        text(&value["started"])
+    );
+    println!(
+        "buffer   {} of {}{}; intake {}, state {}; key {}",
+        size(&buffer["bytes"]),
+        size(&buffer["limit"]),
+        if buffer["full"] == true { ", FULL: feeds hold" } else { "" },
+        text(&buffer["intake"]),
+        text(&buffer["state"]),
+        text(&buffer["key"]),
+    );
+    println!("refine   {} of {}", text(&value["refine"]["refined"]), text(&value["refine"]["committed"]));
+    println!();
+    feeds(value);
+    println!();
+    let rows = list(&value["destinations"]).iter().map(|d| {
+        let counts = &d["counts"];
+        let waits = match (&d["last_failure"], &d["waits_until"]) {
+            (Value::Null, _) => String::new(),
+            (failure, until) => format!("{} (next try {})", text(failure), text(until)),
+        };
+        vec![
+            text(&d["name"]),
+            text(&d["mode"]),
+            number(&counts["waiting"]),
+            number(&counts["delivered"]),
+            number(&counts["superseded"]),
+            number(&counts["withheld"]),
+            number(&counts["dead"]),
+            d["oldest_waiting"]["seconds"].as_i64().map(|s| format!("{s} s")).unwrap_or_default(),
+            waits,
+        ]
+    });
+    let head = [
+        "destination",
+        "mode",
+        "waiting",
+        "delivered",
+        "superseded",
+        "withheld",
+        "dead",
+        "oldest",
+        "trouble",
+    ];
+    table(&head, rows.collect());
+    for alarm in list(&value["alarms"]) {
+        println!("ALARM {} {} since {}", text(&alarm["code"]), text(&alarm["key"]), text(&alarm["since"]));
+    }
+}
+
+pub(super) fn feeds(value: &Value) {
+    let feeds = list(&value["feeds"]);
+    let rows = feeds.iter().map(|feed| {
+        let counts = &feed["counts"];
+        vec![
+            text(&feed["name"]),
+            text(&feed["listen"]),
+            text(&feed["mode"]),
+            text(&feed["connections"]),
+            text(&feed["received"]),
+            text(&feed["acknowledged"]),
+            number(&counts["quarantined"]),
+            number(&counts["duplicate"]),
+            number(&counts["not-interpreted"]),
+            millis(&feed["ack_p50_us"]),
+            millis(&feed["ack_p99_us"]),
+            text(&feed["last"]),
+        ]
+    });
+    let head = [
+        "feed",
+        "listen",
+        "mode",
+        "open",
+        "received",
+        "acked",
+        "quarantined",
+        "duplicate",
+        "not interp.",
+        "p50",
+        "p99",
+        "last",
+    ];
+    table(&head, rows.collect());
+    for feed in feeds {
+        for (why, n) in feed["refused"].as_object().into_iter().flatten() {
+            println!("  {}: {n} refused: {why}", text(&feed["name"]));
+        }
+        for peer in list(&feed["peers"]) {
+            for note in list(&peer["notes"]) {
+                println!("  {}: {}: {}", text(&feed["name"]), text(&peer["peer"]), text(note));
+            }
+        }
+    }
+}
+
+pub(super) fn captures(value: &Value) {
+    let rows = list(&value["captures"]).iter().map(|c| {
+        ["id", "feed", "received", "control_id", "trigger", "bytes", "outcome", "reason"]
+            .iter()
+            .map(|key| text(&c[*key]))
+            .collect()
+    });
+    table(
+        &["capture", "feed", "received", "control id", "trigger", "bytes", "outcome", "reason"],
+        rows.collect(),
+    );
+    next(value);
+}
+
+pub(super) fn capture(value: &Value) {
+    for key in ["id", "feed", "received", "peer", "form", "charset", "outcome", "reason", "detail"] {
+        if !value[key].is_null() {
+            println!("{key:9} {}", text(&value[key]));
+        }
+    }
+    println!("\n{}", text(&value["text"]));
+}
+
+pub(super) fn deliveries(value: &Value) {
+    let rows = list(&value["deliveries"]).iter().map(|d| {
+        ["id", "destination", "capture", "state", "reason", "queued", "settled"]
+            .iter()
+            .map(|key| text(&d[*key]))
+            .collect()
+    });
+    table(&["delivery", "destination", "capture", "state", "reason", "queued", "settled"], rows.collect());
+    next(value);
+}
+
+pub(super) fn conflicts(value: &Value) {
+    let rows = list(&value["conflicts"]).iter().map(|c| {
+        ["id", "doubt", "number", "name", "held_by_name", "capture", "since"]
+            .iter()
+            .map(|key| text(&c[*key]))
+            .collect()
+    });
+    table(&["conflict", "doubt", "number", "message says", "held for", "capture", "since"], rows.collect());
+    next(value);
+}
+
+pub(super) fn audit(value: &Value) {
+    let rows = list(&value["audit"])
+        .iter()
+        .map(|e| ["seq", "at", "who", "what", "reason", "object"].iter().map(|key| text(&e[*key])).collect());
+    table(&["entry", "at", "who", "what", "reason", "object"], rows.collect());
+    next(value);
+}
+
+fn next(value: &Value) {
+    if !value["next"].is_null() {
+        println!("more: --after {}", text(&value["next"]));
+    }
+}
+
+/// Columns as wide as what is in them; the last one goes free.
+fn table(head: &[&str], rows: Vec<Vec<String>>) {
+    let width = |n: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(n)).map(|cell| columns(cell));
+        cells.chain([head[n].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let print = |cells: &[String]| {
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(columns(cell)))));
+        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+    };
+    print(&head.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>());
+    for row in &rows {
+        print(row);
+    }
+}
+
+/// Columns of a terminal that a text takes: two for a hanzi.
+fn columns(text: &str) -> usize {
+    text.chars().map(|c| if ('\u{1100}'..='\u{ffe6}').contains(&c) { 2 } else { 1 }).sum()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn number(value: &Value) -> String {
+    value.as_i64().unwrap_or(0).to_string()
+}
+
+fn millis(value: &Value) -> String {
+    value.as_u64().map(|micros| format!("{} ms", micros as f64 / 1000.0)).unwrap_or_default()
+}
+
+fn size(value: &Value) -> String {
+    let bytes = value.as_f64().unwrap_or(0.0);
+    if bytes >= 1e9 { format!("{:.1} GB", bytes / 1e9) } else { format!("{:.1} MB", bytes / 1e6) }
+}

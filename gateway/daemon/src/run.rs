@@ -1,0 +1,540 @@
+//! `run`: everything wired together, looked after, and brought to a good end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use buffer::{Buffer, OpenError, Options, Urgency};
+use feed::FeedName;
+use io::Stats;
+use io::mllp;
+use jiff::Timestamp;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::config::{Config, ConfigError, Destination, Feed, Mode};
+use crate::notify::{ROUND, Watchdog, tell};
+use crate::refine::{DestinationRules, FeedRules, Operations, Refine, Rules};
+use crate::supervise::Supervisor;
+use crate::uplink::{self, Endpoint, EndpointError, Uplink};
+use crate::{Clock, chain, check, clock, control};
+
+/// How often maintenance runs.
+const MAINTAIN: Duration = Duration::from_secs(5);
+
+/// Why the gateway does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration has faults.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key of the buffer is not to be had.
+    #[error("[buffer] key")]
+    Key(#[from] buffer::KekError),
+    /// The buffer does not open.
+    #[error("the buffer does not open")]
+    Buffer(#[from] OpenError),
+    /// A destination cannot be used as configured.
+    #[error("destination {name}")]
+    Destination {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: EndpointError,
+    },
+    /// A feed cannot listen.
+    #[error("feed {name}: {listen} cannot be listened on; is another program there? see `ss -ltnp`")]
+    Listen {
+        /// Which.
+        name: FeedName,
+        /// Where.
+        listen: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The control socket cannot be made.
+    #[error("the control socket cannot be made")]
+    Control(#[source] std::io::Error),
+    /// The state failed.
+    #[error("the state failed")]
+    State(#[from] buffer::StateError),
+    /// The system refused something basic.
+    #[error("the system refused")]
+    System(#[source] std::io::Error),
+}
+
+impl RunError {
+    /// Whether the configuration or its surroundings have to be mended first (exit code 2).
+    pub fn is_setup(&self) -> bool {
+        !matches!(self, Self::State(_) | Self::System(_))
+    }
+}
+
+/// What is shown of the running gateway. Shared with the control sockets.
+pub(crate) struct Shown {
+    pub(crate) buffer: Buffer,
+    pub(crate) operations: Operations,
+    pub(crate) clock: Clock,
+    pub(crate) started: Timestamp,
+    pub(crate) config: Mutex<Arc<Config>>,
+    pub(crate) feeds: Mutex<BTreeMap<FeedName, Arc<Stats>>>,
+    pub(crate) destinations: Mutex<BTreeMap<String, Arc<Mutex<uplink::Status>>>>,
+    pub(crate) usage: Mutex<buffer::Usage>,
+    pub(crate) site: render::fhir::Site,
+    /// Where the configuration can be read again.
+    pub(crate) reload: Arc<Notify>,
+}
+
+/// Runs until SIGTERM or SIGINT. `path` is where the configuration is read again on SIGHUP.
+///
+/// # Errors
+/// When it cannot start; once it runs, only when the state is beyond help.
+pub async fn run(config: Config, path: Option<PathBuf>) -> Result<(), RunError> {
+    let clock = clock::system();
+    let started = clock();
+    let begun = Instant::now();
+    let kek = check::key(&config)?;
+    // Listening comes first: a port that is taken leaves no trace on the disk.
+    let mut listeners = BTreeMap::new();
+    for feed in &config.feeds {
+        listeners.insert(feed.name.clone(), listen(feed).await?);
+    }
+    let buffer = Buffer::open(options(&config), kek, started)?;
+    let site = render::fhir::Site {
+        organization: config.site.organization.clone(),
+        name: config.site.name.clone(),
+        id_key: buffer.ring().id_key(),
+    };
+    let numbers = numbers(&buffer, &config).await?;
+    let (rules, rules_seen) = watch::channel(Arc::new(rules(&config, &buffer, &numbers)));
+    let (committed, enqueued, reload) =
+        (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    buffer.on_commit(Arc::new({
+        let committed = committed.clone();
+        move || committed.notify_one()
+    }));
+    let operations =
+        Operations { buffer: buffer.clone(), rules: rules_seen.clone(), enqueued: enqueued.clone() };
+    let shown = Arc::new(Shown {
+        buffer: buffer.clone(),
+        operations,
+        clock: clock.clone(),
+        started,
+        config: Mutex::new(Arc::new(config.clone())),
+        feeds: Mutex::default(),
+        destinations: Mutex::default(),
+        usage: Mutex::default(),
+        site: site.clone(),
+        reload: reload.clone(),
+    });
+    let mut gateway = Gateway {
+        supervisor: Supervisor::new(),
+        shown: shown.clone(),
+        memory: Arc::new(Semaphore::new(mllp::MEMORY)),
+        enqueued: enqueued.clone(),
+        feeds: BTreeMap::new(),
+        destinations: BTreeMap::new(),
+        rules,
+        site,
+    };
+    control::serve(shown.clone(), &mut gateway.supervisor).map_err(RunError::Control)?;
+    gateway.supervisor.start("refine", {
+        let (buffer, committed) = (buffer.clone(), committed.clone());
+        move |stop| {
+            let refine = Refine {
+                buffer: buffer.clone(),
+                rules: rules_seen.clone(),
+                committed: committed.clone(),
+                enqueued: enqueued.clone(),
+                threads: 2,
+            };
+            async move { refine.run(stop).await.map_err(|error| chain(&error)) }
+        }
+    });
+    for destination in &config.destinations {
+        gateway.start_destination(destination, &numbers)?;
+    }
+    for feed in &config.feeds {
+        gateway.start_feed(feed, listeners.remove(&feed.name));
+    }
+    for feed in &config.feeds {
+        log::info!("feed {} listens on {} ({})", feed.name, feed.listen, word(feed.mode));
+    }
+    log::info!(
+        "hospital-gateway {} runs on {} (key: {})",
+        crate::VERSION,
+        buffer.directory().display(),
+        buffer.tier().words()
+    );
+    let ready = format!("listening after {} ms", begun.elapsed().as_millis());
+    tell(&[NotifyState::Ready, NotifyState::Status(&ready)]);
+    gateway.look_after(&buffer, path, &reload).await?;
+    log::info!("stopping: feeds finish what is in hand");
+    tell(&[NotifyState::Stopping]);
+    gateway.supervisor.finish("feed ").await;
+    gateway.supervisor.finish("").await;
+    let closing = buffer.clone();
+    let closed = tokio::task::spawn_blocking(move || closing.close()).await;
+    if closed.is_err() {
+        log::error!(
+            "the buffer was not closed cleanly; nothing acknowledged is lost, the next start repairs it"
+        );
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+/// The running parts.
+struct Gateway {
+    supervisor: Supervisor,
+    shown: Arc<Shown>,
+    memory: Arc<Semaphore>,
+    enqueued: Arc<Notify>,
+    feeds: BTreeMap<FeedName, (SocketAddr, watch::Sender<Arc<mllp::Settings>>)>,
+    destinations: BTreeMap<String, watch::Sender<Arc<uplink::Settings>>>,
+    rules: watch::Sender<Arc<Rules>>,
+    site: render::fhir::Site,
+}
+
+impl Gateway {
+    /// Looks after everything until it is asked to stop.
+    async fn look_after(
+        &mut self,
+        buffer: &Buffer,
+        path: Option<PathBuf>,
+        reload: &Notify,
+    ) -> Result<(), RunError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(RunError::System)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::System)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(RunError::System)?;
+        let mut watchdog = Watchdog::new(buffer.clone());
+        let mut round = tokio::time::interval(ROUND);
+        let mut maintained = Instant::now();
+        let mut fallen: Vec<(tokio::time::Instant, String)> = Vec::new();
+        let (done, mut maintenance) = tokio::sync::mpsc::channel(1);
+        let mut maintaining = false;
+        loop {
+            let next = fallen.iter().map(|(at, _)| *at).min();
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = hangup.recv() => self.reload(path.as_ref()).await,
+                () = reload.notified() => self.reload(path.as_ref()).await,
+                down = self.supervisor.fallen() => {
+                    log::error!("{} ended and is started again in {:?}: {}", down.name, down.after, down.why);
+                    self.alarm(&down.name, &down.why).await;
+                    fallen.push((tokio::time::Instant::now() + down.after, down.name));
+                }
+                () = sleep_until(next) => {
+                    let now = tokio::time::Instant::now();
+                    let due: Vec<String> = fallen.iter().filter(|(at, _)| *at <= now).map(|(_, n)| n.clone()).collect();
+                    fallen.retain(|(at, _)| *at > now);
+                    for name in due {
+                        self.supervisor.again(&name);
+                    }
+                }
+                Some(()) = maintenance.recv() => maintaining = false,
+                _ = round.tick() => {
+                    watchdog.feed();
+                    if !maintaining && maintained.elapsed() >= MAINTAIN {
+                        (maintaining, maintained) = (true, Instant::now());
+                        self.maintain(buffer, done.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Maintenance, on a thread of its own.
+    fn maintain(&self, buffer: &Buffer, done: tokio::sync::mpsc::Sender<()>) {
+        let (buffer, shown) = (buffer.clone(), self.shown.clone());
+        tokio::task::spawn_blocking(move || {
+            let vouched = lock(&shown.config).site.clock_trusted;
+            match buffer.maintain((shown.clock)(), clock::trust(vouched)) {
+                Ok(maintained) => *lock(&shown.usage) = maintained.usage,
+                Err(error) => log::warn!("maintenance: {}", chain(&error)),
+            }
+            // The supervisor waits for this; when it is gone nobody does.
+            let _ = done.blocking_send(());
+        });
+    }
+
+    async fn alarm(&self, name: &str, why: &str) {
+        let (key, why, now) = (format!("fallen:{name}"), why.to_owned(), (self.shown.clock)());
+        let raise = self
+            .shown
+            .buffer
+            .state()
+            .run(Urgency::Now, move |tx| tx.raise_alarm(&key, "restarted", why.as_bytes(), now));
+        if let Err(error) = raise.await {
+            log::error!("an alarm could not be kept: {error}");
+        }
+    }
+
+    /// Reads the configuration again and applies what has changed, after the same check as at the start.
+    async fn reload(&mut self, path: Option<&PathBuf>) {
+        let Some(path) = path else {
+            log::warn!("there is no configuration file to read again: the embedded defaults are in force");
+            return;
+        };
+        log::info!("reading {} again", path.display());
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(_) => tell(&[NotifyState::Status("reading the configuration again")]),
+        }
+        let held: Vec<SocketAddr> = self.feeds.values().map(|(listen, _)| *listen).collect();
+        let applied = match Config::read(path) {
+            Ok(config) => {
+                let findings = check::check(&config, &held);
+                if findings.faults.is_empty() {
+                    self.apply(config).await.map_err(|e| chain(&e))
+                } else {
+                    Err(findings.faults.join("\n"))
+                }
+            }
+            Err(error) => Err(chain(&error)),
+        };
+        match applied {
+            Ok(()) => log::info!("the configuration is in force"),
+            Err(why) => log::error!("the configuration is not taken, the one before stays in force:\n{why}"),
+        }
+        tell(&[NotifyState::Ready]);
+    }
+
+    async fn apply(&mut self, config: Config) -> Result<(), RunError> {
+        let before = lock(&self.shown.config).clone();
+        if before.buffer != config.buffer || before.site.organization != config.site.organization {
+            log::warn!("[buffer] and site.organization are taken at the next start");
+        }
+        let numbers = numbers(&self.shown.buffer, &config).await?;
+        self.rules.send_replace(Arc::new(rules(&config, &self.shown.buffer, &numbers)));
+        let gone: Vec<FeedName> = self
+            .feeds
+            .iter()
+            .filter(|(name, (listen, _))| {
+                !config.feeds.iter().any(|f| f.name == **name && f.listen == *listen)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            self.supervisor.finish(&format!("feed {name}")).await;
+            self.feeds.remove(&name);
+            lock(&self.shown.feeds).remove(&name);
+        }
+        for feed in &config.feeds {
+            match self.feeds.get(&feed.name) {
+                Some((_, settings)) => {
+                    settings.send_replace(Arc::new(feed_settings(feed, &config)));
+                }
+                None => {
+                    let listener = listen(feed).await?;
+                    self.start_feed(feed, Some(listener));
+                }
+            }
+        }
+        let gone: Vec<String> = self
+            .destinations
+            .keys()
+            .filter(|n| !config.destinations.iter().any(|d| d.name == **n))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.supervisor.finish(&format!("destination {name}")).await;
+            self.destinations.remove(&name);
+            lock(&self.shown.destinations).remove(&name);
+        }
+        for destination in &config.destinations {
+            match self.destinations.get(&destination.name) {
+                Some(settings) => {
+                    let new = self.uplink_settings(destination, &numbers)?;
+                    settings.send_replace(Arc::new(new));
+                }
+                None => self.start_destination(destination, &numbers)?,
+            }
+        }
+        *lock(&self.shown.config) = Arc::new(config);
+        Ok(())
+    }
+
+    fn start_feed(&mut self, feed: &Feed, listener: Option<TcpListener>) {
+        let config = lock(&self.shown.config).clone();
+        let (sender, settings) = watch::channel(Arc::new(feed_settings(feed, &config)));
+        let stats = Arc::new(Stats::default());
+        lock(&self.shown.feeds).insert(feed.name.clone(), stats.clone());
+        self.feeds.insert(feed.name.clone(), (feed.listen, sender));
+        let context = mllp::Context {
+            intake: self.shown.buffer.intake(),
+            memory: self.memory.clone(),
+            clock: self.shown.clock.clone(),
+            stats,
+        };
+        // The first start takes the listener that is there; a later one makes its own.
+        let first = Arc::new(Mutex::new(listener));
+        let feed = feed.clone();
+        self.supervisor.start(&format!("feed {}", feed.name), move |stop| {
+            let (first, settings, context, feed) =
+                (first.clone(), settings.clone(), context.clone(), feed.clone());
+            async move {
+                let listener = lock(&first).take();
+                let listener = match listener {
+                    Some(listener) => listener,
+                    None => listen(&feed).await.map_err(|error| chain(&error))?,
+                };
+                mllp::serve(listener, settings, context, stop).await.map_err(|error| error.to_string())
+            }
+        });
+    }
+
+    fn start_destination(
+        &mut self,
+        destination: &Destination,
+        numbers: &BTreeMap<String, u16>,
+    ) -> Result<(), RunError> {
+        let (sender, settings) = watch::channel(Arc::new(self.uplink_settings(destination, numbers)?));
+        let status = Arc::new(Mutex::new(uplink::Status::default()));
+        lock(&self.shown.destinations).insert(destination.name.clone(), status.clone());
+        self.destinations.insert(destination.name.clone(), sender);
+        let (buffer, clock, enqueued) =
+            (self.shown.buffer.clone(), self.shown.clock.clone(), self.enqueued.clone());
+        self.supervisor.start(&format!("destination {}", destination.name), move |stop| {
+            let uplink = Uplink {
+                buffer: buffer.clone(),
+                settings: settings.clone(),
+                enqueued: enqueued.clone(),
+                status: status.clone(),
+                clock: clock.clone(),
+            };
+            async move { uplink.run(stop).await.map_err(|error| chain(&error)) }
+        });
+        Ok(())
+    }
+
+    fn uplink_settings(
+        &self,
+        destination: &Destination,
+        numbers: &BTreeMap<String, u16>,
+    ) -> Result<uplink::Settings, RunError> {
+        let endpoint = Endpoint::new(&destination.url, &destination.tls)
+            .map_err(|source| RunError::Destination { name: destination.name.clone(), source })?;
+        Ok(uplink::Settings {
+            name: destination.name.clone(),
+            number: numbers.get(&destination.name).copied().unwrap_or(0),
+            live: destination.mode == Mode::Live,
+            endpoint: Arc::new(endpoint),
+            max_in_flight: destination.max_in_flight,
+            site: self.site.clone(),
+        })
+    }
+}
+
+/// Numbers of the destinations in the buffer, and whether captures wait for each.
+async fn numbers(buffer: &Buffer, config: &Config) -> Result<BTreeMap<String, u16>, RunError> {
+    let destinations: Vec<(String, bool)> =
+        config.destinations.iter().map(|d| (d.name.clone(), d.required && d.mode == Mode::Live)).collect();
+    let now = Timestamp::now();
+    let intern = buffer.state().run(Urgency::Now, move |tx| {
+        let mut numbers = BTreeMap::new();
+        let known = tx.destinations()?;
+        for (name, required) in &destinations {
+            let number = tx.intern_destination(name)?;
+            tx.require(number, *required, now)?;
+            numbers.insert(name.clone(), number);
+        }
+        // What is no longer configured keeps nothing from expiring, and is there again when it returns.
+        for (number, name, required) in known {
+            if required && !destinations.iter().any(|(n, _)| *n == name) {
+                tx.require(number, false, now)?;
+            }
+        }
+        Ok(numbers)
+    });
+    Ok(intern.await?)
+}
+
+fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> Rules {
+    let feeds = config.feeds.iter().map(|feed| {
+        let context = interpret::Context {
+            feed: feed.name.clone(),
+            zone: config.site.time_zone.clone(),
+            identifiers: feed.identifiers.clone(),
+            dummy: feed.dummy.clone(),
+            numbers: feed.numbers.clone(),
+        };
+        let live = feed.mode == Mode::Live;
+        (
+            feed.name.clone(),
+            FeedRules { context, charset: feed.charset, authority: feed.authority.clone(), live },
+        )
+    });
+    let destinations = config.destinations.iter().filter_map(|destination| {
+        Some(DestinationRules {
+            number: *numbers.get(&destination.name)?,
+            live: destination.mode == Mode::Live,
+            kinds: destination.records.clone(),
+        })
+    });
+    Rules {
+        feeds: feeds.collect(),
+        destinations: destinations.collect(),
+        ring: buffer.ring().clone(),
+        id_key: buffer.ring().id_key(),
+    }
+}
+
+fn feed_settings(feed: &Feed, config: &Config) -> mllp::Settings {
+    mllp::Settings {
+        feed: feed.name.clone(),
+        allow: feed.allow.clone(),
+        when_full: feed.when_full,
+        max_message: feed.max_message,
+        max_connections: feed.max_connections,
+        idle_timeout: feed.idle_timeout,
+        frame_timeout: feed.frame_timeout,
+        zone: config.site.time_zone.clone(),
+    }
+}
+
+async fn listen(feed: &Feed) -> Result<TcpListener, RunError> {
+    TcpListener::bind(feed.listen).await.map_err(|source| RunError::Listen {
+        name: feed.name.clone(),
+        listen: feed.listen,
+        source,
+    })
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        max_size: config.buffer.max_size,
+        keep_delivered: config.buffer.keep_delivered,
+        keep_audit: config.keep_audit,
+        commit_delay: config.buffer.commit_delay,
+        quarantine_junk: config.buffer.quarantine_junk,
+        ..Options::new(config.buffer.directory.clone())
+    }
+}
+
+async fn sleep_until(when: Option<tokio::time::Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => core::future::pending().await,
+    }
+}
+
+const fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Live => "live",
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is guarded is replaced as a whole: it is never half written.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

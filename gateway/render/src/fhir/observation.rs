@@ -1,0 +1,124 @@
+//! One result as an Observation.
+
+use std::borrow::Cow;
+
+use model::{Absent, LabResult, RecordId, Report, ResultKey, ResultStatus};
+
+use super::coded::{concept, unit};
+use super::datatype::{Annotation, Concept, Extended, Extension, Identifier, Reference, When};
+use super::interpretation::interpretation;
+use super::render::Scene;
+use super::resource::Observation;
+use super::text::{clean, percent_encoded};
+use super::trace::Marks;
+use super::value::{self, Rendered};
+use super::{Entry, ResourceType};
+
+const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
+
+/// The value as the source wrote it, where its FHIR form does not give it back.
+const SOURCE_VALUE: &str = "urn:hospital-gateway:source-value";
+/// The unit of a value whose FHIR form has no place for one.
+const UNIT: &str = "urn:hospital-gateway:unit";
+/// When it was analysed (OBX-19).
+const ANALYSED: &str = "urn:hospital-gateway:analysed";
+/// When it was issued (OBR-22), where that is not exact enough for `issued`.
+pub(crate) const ISSUED: &str = "urn:hospital-gateway:issued";
+
+/// What the results of a report share.
+pub(crate) struct Shared<'a> {
+    pub(crate) report: &'a Report,
+    pub(crate) encounter: Option<Reference<'a>>,
+    pub(crate) specimen: Option<Reference<'a>>,
+    /// The system of result identifiers and what their values begin with: the number of the order.
+    pub(crate) order: Option<(String, &'a str)>,
+}
+
+/// The id of a result's resource.
+pub(crate) fn id(scene: &Scene<'_>, key: &ResultKey) -> RecordId {
+    let repeat = key.repeat.to_string();
+    scene.record.id.part(&scene.site.id_key, "result", &[&key.code, &key.sub_id, &key.instance, &repeat])
+}
+
+/// The resource of `result`; `bare` leaves out its value and what explains it, because the destination refused it so.
+pub(crate) fn entry<'a>(
+    scene: &Scene<'a>,
+    shared: &Shared<'a>,
+    result: &'a LabResult,
+    id: RecordId,
+    bare: bool,
+) -> Entry {
+    let mut marks = scene.part_marks();
+    mark(result, &mut marks);
+    let code = concept(&result.code, scene.site, "OBX-3", &mut marks).unwrap_or_else(Concept::absent);
+    let rendered = if bare {
+        marks.add("value-refused");
+        Rendered { choice: value::absent(Absent::Refused), source: None, unit: None }
+    } else {
+        value::render(&result.value, result.unit.as_ref(), &code, scene.site, &mut marks)
+    };
+    let method = result.method.as_ref().and_then(|m| concept(m, scene.site, "OBX-17", &mut marks));
+    let limits = unit(result.unit.as_ref(), &mut marks);
+    let range = result.range.as_ref().filter(|_| !bare).and_then(|r| value::range(r, &limits));
+    let flags = result.flags.iter().filter(|_| !bare);
+    let issued = shared.report.issued.as_ref();
+
+    let mut head = scene.head(ResourceType::Observation, id, &marks);
+    let words = |url, text: Option<Cow<'a, str>>| Some(Extension { url, value: Extended::String(text?) });
+    let time = |url, when| Extension { url, value: Extended::DateTime(When(when)) };
+    head.extension.extend(words(SOURCE_VALUE, rendered.source));
+    head.extension.extend(words(UNIT, rendered.unit));
+    head.extension.extend(result.analysed.as_ref().map(|when| time(ANALYSED, when)));
+    head.extension.extend(issued.filter(|t| !t.is_instant()).map(|when| time(ISSUED, when)));
+    let observation = Observation {
+        head,
+        identifier: identifier(shared, &result.key).into_iter().collect(),
+        status: status(result.status),
+        category: vec![Concept::code(CATEGORY, "laboratory")],
+        code,
+        subject: scene.subject(),
+        encounter: shared.encounter.clone(),
+        effective_date_time: result.observed.as_ref().or(shared.report.effective.as_ref()).map(When),
+        issued: issued.filter(|t| t.is_instant()).map(When),
+        value: rendered.choice,
+        interpretation: flags.filter_map(|flag| interpretation(flag)).collect(),
+        note: result.notes.iter().filter_map(|n| Some(Annotation { text: clean(n)? })).collect(),
+        method,
+        specimen: shared.specimen.clone(),
+        reference_range: range.into_iter().collect(),
+    };
+    scene.part(ResourceType::Observation, id, &observation)
+}
+
+fn mark(result: &LabResult, marks: &mut Marks<'_>) {
+    if result.withdrawn {
+        marks.add("withdrawn");
+    }
+    if result.order_unclear {
+        marks.add("order-unclear");
+    }
+    for element in &result.doubtful {
+        marks.doubtful(element);
+    }
+}
+
+/// The order's number with the keys of the OBX: what the laboratory would find the result by.
+fn identifier<'a>(shared: &Shared<'a>, key: &ResultKey) -> Option<Identifier<'a>> {
+    let (system, number) = shared.order.as_ref()?;
+    let parts = [number, key.code.as_str(), &key.sub_id, &key.instance, &key.repeat.to_string()];
+    let value = parts.map(percent_encoded).join("/");
+    Some(Identifier { usage: None, kind: None, system: system.clone().into(), value: value.into() })
+}
+
+const fn status(status: ResultStatus) -> &'static str {
+    match status {
+        ResultStatus::Registered => "registered",
+        ResultStatus::Preliminary => "preliminary",
+        ResultStatus::Final => "final",
+        ResultStatus::Amended => "amended",
+        ResultStatus::Corrected => "corrected",
+        ResultStatus::Cancelled => "cancelled",
+        ResultStatus::EnteredInError => "entered-in-error",
+        ResultStatus::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,225 @@
+//! FHIR resources, as far as they are emitted.
+
+use model::RecordId;
+use serde::Serialize;
+
+use super::ResourceType;
+use super::datatype::{
+    Annotation, Coding, Concept, Extension, Identifier, Period, Quantity, Reference, Text, When,
+};
+use super::trace::Meta;
+use super::value::Choice;
+
+/// What every resource begins with.
+#[derive(Serialize)]
+pub(crate) struct Head<'a> {
+    #[serde(rename = "resourceType")]
+    pub(crate) kind: ResourceType,
+    pub(crate) id: RecordId,
+    pub(crate) meta: Meta<'a>,
+    pub(crate) extension: Vec<Extension<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Patient<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) name: Vec<HumanName<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) telecom: Vec<ContactPoint<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gender: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) birth_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deceased_boolean: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deceased_date_time: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) address: Vec<Address<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) managing_organization: Option<Reference<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct HumanName<'a> {
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<&'static str>,
+    pub(crate) text: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) family: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) given: Vec<Text<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ContactPoint<'a> {
+    pub(crate) system: &'static str,
+    pub(crate) value: Text<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Address<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) line: Vec<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) city: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) postal_code: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) country: Option<Text<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Encounter<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    pub(crate) status: &'static str,
+    pub(crate) class: Coding<'a>,
+    pub(crate) subject: Reference<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) participant: Vec<Participant<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) period: Option<Period>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) location: Vec<Location<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service_provider: Option<Reference<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Participant<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: Vec<Concept<'a>>,
+    pub(crate) individual: Reference<'a>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Location<'a> {
+    pub(crate) location: Reference<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Condition<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    pub(crate) clinical_status: Concept<'a>,
+    pub(crate) verification_status: Concept<'a>,
+    pub(crate) category: Vec<Concept<'a>>,
+    pub(crate) code: Concept<'a>,
+    pub(crate) subject: Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encounter: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recorded_date: Option<When<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Specimen<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<Concept<'a>>,
+    pub(crate) subject: Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) received_time: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) collection: Option<Collection<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Collection<'a> {
+    pub(crate) collected_date_time: When<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DiagnosticReport<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) based_on: Vec<Reference<'a>>,
+    pub(crate) status: &'static str,
+    pub(crate) category: Vec<Concept<'a>>,
+    pub(crate) code: Concept<'a>,
+    pub(crate) subject: Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encounter: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effective_date_time: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issued: Option<When<'a>>,
+    pub(crate) performer: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) specimen: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) result: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) conclusion: Option<Text<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Observation<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    pub(crate) status: &'static str,
+    pub(crate) category: Vec<Concept<'a>>,
+    pub(crate) code: Concept<'a>,
+    pub(crate) subject: Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encounter: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effective_date_time: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issued: Option<When<'a>>,
+    #[serde(flatten)]
+    pub(crate) value: Choice<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) interpretation: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) note: Vec<Annotation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) specimen: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reference_range: Vec<ObservationRange<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Component<'a> {
+    pub(crate) code: Concept<'a>,
+    #[serde(rename = "valueCodeableConcept")]
+    pub(crate) value: Concept<'a>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ObservationRange<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) low: Option<Quantity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) high: Option<Quantity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<Text<'a>>,
+}

@@ -1,0 +1,246 @@
+//! Records with anything in them that the model can hold.
+
+use model::{
+    Absent, Body, Coded, Coding, Comparator, Diagnosis, DiagnosisKind, Encounter, EncounterClass,
+    EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, LabResult, Mark, Number, NumberKind,
+    PartialTime, Person, PersonName, Record, RecordId, ReferenceRange, Report, ReportStatus, ResultKey,
+    ResultStatus, Scope, Sex, Specimen, Trust, Value,
+};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+/// Text as hospitals send it, and worse.
+fn text() -> BoxedStrategy<String> {
+    prop_oneof![
+        4 => "[A-Za-z0-9 ]{1,12}",
+        2 => "[\u{4e00}-\u{4e20}]{1,6}",
+        1 => ".{0,12}",
+        1 => "[ \u{3000}\u{feff}\u{0}\u{1c}\t\n^&]{0,4}",
+    ]
+    .boxed()
+}
+
+fn digits() -> BoxedStrategy<String> {
+    prop_oneof![6 => "-?(0|[1-9][0-9]{0,5})(\\.[0-9]{1,4})?", 1 => text()].boxed()
+}
+
+fn time() -> BoxedStrategy<PartialTime> {
+    let parts = (1900i16..2100, 1u8..13, 1u8..29, 0u8..24, 0u8..60, 0u8..60, 0usize..6);
+    parts
+        .prop_map(|(year, month, day, hour, minute, second, precision)| {
+            let whole = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}");
+            super::time(&whole[..4 + 2 * precision])
+        })
+        .boxed()
+}
+
+fn coding() -> BoxedStrategy<Coding> {
+    let system =
+        of(prop_oneof![Just("LN".to_owned()), Just("UCUM".to_owned()), Just("I10".to_owned()), text()]);
+    let code =
+        prop_oneof![Just("2345-7".to_owned()), Just("10*9/L".to_owned()), Just("J18.9".to_owned()), text()];
+    (code, of(text()), system).prop_map(|(code, display, system)| Coding { code, display, system }).boxed()
+}
+
+fn coded() -> BoxedStrategy<Coded> {
+    (vec(coding(), 0..3), of(text())).prop_map(|(codings, text)| Coded { codings, text }).boxed()
+}
+
+fn number() -> BoxedStrategy<Number> {
+    let kinds = [NumberKind::Visit, NumberKind::Placer, NumberKind::Filler, NumberKind::Specimen];
+    let scopes = [Scope::Global, Scope::Year, Scope::Day, Scope::InstrumentDay];
+    let select = prop::sample::select(kinds.to_vec());
+    let of_kind = (select, text(), prop::sample::select(scopes.to_vec()), text());
+    of_kind.prop_map(|(kind, space, scope, value)| Number { kind, space, scope, value }).boxed()
+}
+
+fn comparator() -> BoxedStrategy<Option<Comparator>> {
+    of(prop_oneof![
+        Just(Comparator::Less),
+        Just(Comparator::LessOrEqual),
+        Just(Comparator::Greater),
+        Just(Comparator::GreaterOrEqual)
+    ])
+    .boxed()
+}
+
+fn value() -> BoxedStrategy<Value> {
+    let absent = prop_oneof![
+        Just(Absent::Unknown),
+        Just(Absent::NotPerformed),
+        Just(Absent::Masked),
+        Just(Absent::Refused)
+    ];
+    let number = (comparator(), digits(), text());
+    let ratio = (comparator(), digits(), digits(), text());
+    prop_oneof![
+        absent.prop_map(Value::Absent),
+        number.prop_map(|(comparator, decimal, source)| Value::Number { comparator, decimal, source }),
+        text().prop_map(Value::Text),
+        vec(coded(), 0..3).prop_map(Value::Coded),
+        ratio.prop_map(|(comparator, numerator, denominator, source)| {
+            Value::Ratio { comparator, numerator, denominator, source }
+        }),
+        (digits(), digits(), text()).prop_map(|(low, high, source)| Value::Range { low, high, source }),
+        time().prop_map(Value::Time),
+        prop_oneof![Just("08:15:00.5".to_owned()), text()].prop_map(Value::TimeOfDay),
+    ]
+    .boxed()
+}
+
+fn result() -> BoxedStrategy<LabResult> {
+    let statuses = "A C D F O P X Q".split(' ').map(ResultStatus::read).collect::<Vec<_>>();
+    let range = (of(digits()), of(digits()), text());
+    let range = of(range.prop_map(|(low, high, text)| ReferenceRange { low, high, text }));
+    let flags = vec(prop_oneof![Just("H".to_owned()), Just("\u{2191}".to_owned()), text()], 0..3);
+    let key = (text(), text(), text(), 0u32..3);
+    let key = key.prop_map(|(code, sub_id, instance, repeat)| ResultKey { code, sub_id, instance, repeat });
+    let what = (key, coded(), value(), of(coded()), range, flags, prop::sample::select(statuses));
+    let more = (
+        of(time()),
+        of(time()),
+        of(coded()),
+        vec(text(), 0..2),
+        any::<bool>(),
+        any::<bool>(),
+        vec(text(), 0..2),
+    );
+    (what, more)
+        .prop_map(|(what, more)| {
+            let (key, code, value, unit, range, flags, status) = what;
+            let (observed, analysed, method, notes, withdrawn, order_unclear, doubtful) = more;
+            let status_source = String::new();
+            let stated = None;
+            LabResult {
+                key,
+                code,
+                value,
+                unit,
+                range,
+                flags,
+                status,
+                status_source,
+                observed,
+                analysed,
+                stated,
+                method,
+                notes,
+                withdrawn,
+                order_unclear,
+                doubtful,
+            }
+        })
+        .boxed()
+}
+
+fn report() -> BoxedStrategy<Body> {
+    let statuses = "O A P F C X ?".split(' ').filter_map(ReportStatus::read).collect::<Vec<_>>();
+    let specimen = (of(number()), of(coded()), of(time()), of(time()));
+    let specimen = of(specimen.prop_map(|(number, kind, collected, received)| Specimen {
+        number,
+        kind,
+        collected,
+        received,
+    }));
+    let what = (of(number()), of(number()), coded(), prop::sample::select(statuses), specimen);
+    let more = (of(time()), of(time()), of(text()), vec(result(), 0..4), vec(text(), 0..2));
+    (what, more)
+        .prop_map(|((placer, filler, service, status, specimen), more)| {
+            let (effective, issued, section, results, notes) = more;
+            let (status_source, stated) = (String::new(), None);
+            Body::Report(Box::new(Report {
+                placer,
+                filler,
+                service,
+                status,
+                status_source,
+                effective,
+                issued,
+                stated,
+                specimen,
+                section,
+                results,
+                notes,
+            }))
+        })
+        .boxed()
+}
+
+fn person() -> BoxedStrategy<Body> {
+    let kind = prop_oneof![
+        Just(IdentifierKind::ResidentId),
+        Just(IdentifierKind::HealthCode),
+        (text(), of(text())).prop_map(|(authority, code)| IdentifierKind::Assigned { authority, code }),
+    ];
+    let held = (kind, text(), any::<bool>()).prop_map(|(kind, value, verified)| HeldIdentifier {
+        identifier: Identifier { kind, value },
+        trust: if verified { Trust::Verified } else { Trust::Claimed },
+    });
+    let name = (of(text()), vec(text(), 0..3), of(Just("L".to_owned())));
+    let name = of(name.prop_map(|(family, given, kind)| PersonName { family, given, kind }));
+    let address = (vec(text(), 0..3), of(text()), of(text())).prop_map(|(lines, city, country)| {
+        model::Address { lines, city, country, ..model::Address::default() }
+    });
+    let sex = of(prop_oneof![Just(Sex::Female), Just(Sex::Male), Just(Sex::Other), Just(Sex::Unknown)]);
+    let more = (of(vec(address, 0..2)), of(vec(text(), 0..2)), of(of(time())), any::<bool>());
+    (vec(held, 0..4), name, of(time()), sex, more)
+        .prop_map(|(identifiers, name, birth, sex, more)| {
+            let (addresses, phones, deceased, authoritative) = more;
+            Body::Person(Person { identifiers, name, birth, sex, addresses, phones, deceased, authoritative })
+        })
+        .boxed()
+}
+
+fn visit() -> BoxedStrategy<Body> {
+    let classes = ["E", "I", "O", "P", "?"].map(EncounterClass::read);
+    let statuses = [
+        EncounterStatus::Arrived,
+        EncounterStatus::InProgress,
+        EncounterStatus::Finished,
+        EncounterStatus::Unknown,
+    ];
+    let doctor = (of(text()), of(text())).prop_map(|(number, name)| model::Attending { number, name });
+    let what =
+        (number(), prop::sample::select(classes.to_vec()), text(), prop::sample::select(statuses.to_vec()));
+    (what, of(time()), of(time()), of(text()), of(doctor))
+        .prop_map(|(what, start, end, location, attending)| {
+            let (number, class, class_source, status) = what;
+            Body::Encounter(Encounter {
+                number,
+                class,
+                class_source,
+                status,
+                start,
+                end,
+                location,
+                attending,
+            })
+        })
+        .boxed()
+}
+
+fn diagnosis() -> BoxedStrategy<Body> {
+    let kinds = ["A", "W", "F"].map(DiagnosisKind::read).to_vec();
+    (coded(), of(time()), prop::sample::select(kinds))
+        .prop_map(|(code, recorded, kind)| {
+            Body::Diagnosis(Diagnosis { code, encounter: None, recorded, kind })
+        })
+        .boxed()
+}
+
+/// Any record.
+pub(crate) fn record() -> BoxedStrategy<Record> {
+    let body = prop_oneof![person(), visit(), diagnosis(), report()];
+    let marks =
+        vec(prop_oneof![Just(Mark::WeakId), Just(Mark::Withdrawn), text().prop_map(Mark::Doubtful)], 0..3);
+    (any::<u8>(), body, marks, text(), any::<bool>())
+        .prop_map(|(id, body, marks, control_id, in_visit)| {
+            let mut record = super::record(id, body);
+            record.marks = marks;
+            record.provenance.control_id = control_id;
+            record.encounter = in_visit.then(|| RecordId::from_bytes([0xbb; 16]));
+            record
+        })
+        .boxed()
+}

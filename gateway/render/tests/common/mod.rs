@@ -1,0 +1,235 @@
+//! A small hospital to render: fixed records for snapshots, generated ones for properties.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+pub(crate) mod generated;
+
+use feed::CaptureId;
+use jiff::tz::{TimeZone, offset};
+use model::{
+    Body, Coded, Coding, Diagnosis, DiagnosisKind, Encounter, EncounterClass, EncounterStatus,
+    HeldIdentifier, IdKey, Identifier, IdentifierKind, LabResult, Number, NumberKind, PartialTime, Person,
+    PersonId, PersonName, Position, Provenance, Record, RecordId, ReferenceRange, Report, ReportStatus,
+    ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
+};
+use render::fhir::{Entry, Site};
+
+pub(crate) fn site() -> Site {
+    Site {
+        organization: "12330100470116614F".to_owned(),
+        id_key: IdKey::new(&[7; 32]),
+        name: "\u{5e02}\u{4e00}\u{9662}".to_owned(),
+    }
+}
+
+pub(crate) fn time(text: &str) -> PartialTime {
+    PartialTime::read(text, None, &TimeZone::fixed(offset(8))).unwrap()
+}
+
+pub(crate) fn record(id: u8, body: Body) -> Record {
+    let capture = CaptureId::new(12, 345);
+    Record {
+        id: RecordId::from_bytes([id; 16]),
+        person: PersonId::from_bytes([0xaa; 16]),
+        position: Position { event: time("20261124081530").earliest(), capture, revision: 1 },
+        provenance: Provenance {
+            capture,
+            feed: "lis".to_owned().try_into().unwrap(),
+            received: time("20261124081531").earliest(),
+            control_id: "LIS 0001/\u{4e00}".to_owned(),
+            trigger: "ORU^R01".to_owned(),
+            facility: None,
+            application: None,
+            event: None,
+        },
+        came_with: None,
+        encounter: None,
+        marks: Vec::new(),
+        body,
+    }
+}
+
+pub(crate) fn number(kind: NumberKind, space: &str, scope: Scope, value: &str) -> Number {
+    Number { kind, space: space.to_owned(), scope, value: value.to_owned() }
+}
+
+pub(crate) fn result(code: &str, display: &str, value: Value) -> LabResult {
+    LabResult {
+        key: ResultKey { code: code.to_owned(), sub_id: "1".to_owned(), instance: String::new(), repeat: 0 },
+        code: Coded::of(code, Some(display), None),
+        value,
+        unit: None,
+        range: None,
+        flags: Vec::new(),
+        status: ResultStatus::Final,
+        status_source: "F".to_owned(),
+        observed: None,
+        analysed: None,
+        stated: None,
+        method: None,
+        notes: Vec::new(),
+        withdrawn: false,
+        order_unclear: false,
+        doubtful: Vec::new(),
+    }
+}
+
+pub(crate) fn decimal(digits: &str) -> Value {
+    Value::Number { comparator: None, decimal: digits.to_owned(), source: digits.to_owned() }
+}
+
+pub(crate) fn person() -> Record {
+    let held = |kind, value: &str, trust| HeldIdentifier {
+        identifier: Identifier { kind, value: value.to_owned() },
+        trust,
+    };
+    let assigned = |authority: &str, code: &str| IdentifierKind::Assigned {
+        authority: authority.to_owned(),
+        code: Some(code.to_owned()),
+    };
+    let name = PersonName {
+        family: Some("\u{5f20}".to_owned()),
+        given: vec!["\u{5f22}".to_owned()],
+        kind: Some("L".to_owned()),
+    };
+    record(
+        0xaa,
+        Body::Person(Person {
+            identifiers: vec![
+                held(IdentifierKind::ResidentId, "11010519491231002X", Trust::Verified),
+                held(IdentifierKind::ResidentId, "440524188001010014", Trust::Claimed),
+                held(assigned("HIS", "MR"), "0001234", Trust::Verified),
+                held(assigned("YB&2.16.156.1.2&ISO", "\u{533b}\u{4fdd}"), "A77", Trust::Verified),
+            ],
+            name: Some(name),
+            birth: Some(time("19491231")),
+            sex: Some(Sex::Female),
+            addresses: Some(vec![model::Address {
+                lines: vec!["\u{957f}\u{5b89}\u{8857}1\u{53f7}".to_owned()],
+                city: Some("\u{5317}\u{4eac}".to_owned()),
+                ..model::Address::default()
+            }]),
+            phones: Some(vec![" 13800000000 ".to_owned(), String::new()]),
+            deceased: Some(None),
+            authoritative: true,
+        }),
+    )
+}
+
+pub(crate) fn visit() -> Record {
+    record(
+        0xbb,
+        Body::Encounter(Encounter {
+            number: number(NumberKind::Visit, "HIS", Scope::Year, "Z001"),
+            class: Some(EncounterClass::Inpatient),
+            class_source: "I".to_owned(),
+            status: EncounterStatus::Finished,
+            start: Some(time("202611200930")),
+            end: Some(time("20261124080000")),
+            location: Some("\u{5185}\u{79d1}-301-2".to_owned()),
+            attending: Some(model::Attending {
+                number: Some("D07".to_owned()),
+                name: Some("\u{738b}".to_owned()),
+            }),
+        }),
+    )
+}
+
+pub(crate) fn diagnosis() -> Record {
+    let code = Coded::of("J18.9", Some("\u{80ba}\u{708e}"), Some("I10"));
+    let encounter = Some(RecordId::from_bytes([0xbb; 16]));
+    let kind = DiagnosisKind::Final;
+    record(0xcc, Body::Diagnosis(Diagnosis { code, encounter, recorded: Some(time("20261120")), kind }))
+}
+
+pub(crate) fn report(results: Vec<LabResult>) -> Record {
+    let mut record = record(
+        0xdd,
+        Body::Report(Box::new(Report {
+            placer: Some(number(NumberKind::Placer, "HIS", Scope::Global, "P9")),
+            filler: Some(number(NumberKind::Filler, "lis", Scope::Day, "F42")),
+            service: Coded::of("BG", Some("\u{8840}\u{5e38}\u{89c4}"), None),
+            status: ReportStatus::Final,
+            status_source: "F".to_owned(),
+            effective: Some(time("20261124073000")),
+            issued: Some(time("20261124081500")),
+            stated: None,
+            specimen: Some(Specimen {
+                number: Some(number(NumberKind::Specimen, "lis", Scope::Day, "S7")),
+                kind: Some(Coded::of("BLD", Some("\u{5168}\u{8840}"), None)),
+                collected: Some(time("202611240730")),
+                received: Some(time("20261124074500")),
+            }),
+            section: Some("\u{68c0}\u{9a8c}\u{79d1}".to_owned()),
+            results,
+            notes: vec!["\u{6eb6}\u{8840}".to_owned(), " ".to_owned()],
+        })),
+    );
+    record.encounter = Some(RecordId::from_bytes([0xbb; 16]));
+    record
+}
+
+/// A glucose with everything a result can have.
+pub(crate) fn glucose() -> LabResult {
+    let ucum = Coded::of("mmol/L", None, Some("UCUM"));
+    LabResult {
+        code: Coded {
+            codings: vec![
+                Coding {
+                    code: "GLU".to_owned(),
+                    display: Some("\u{8461}\u{8404}\u{7cd6}".to_owned()),
+                    system: None,
+                },
+                Coding {
+                    code: "2345-7".to_owned(),
+                    display: Some("Glucose".to_owned()),
+                    system: Some("LN".to_owned()),
+                },
+            ],
+            text: None,
+        },
+        unit: Some(ucum),
+        range: Some(ReferenceRange {
+            low: Some("3.90".to_owned()),
+            high: Some("6.10".to_owned()),
+            text: "3.90-6.10".to_owned(),
+        }),
+        flags: vec!["\u{2191}".to_owned(), "!".to_owned()],
+        observed: Some(time("20261124075900.250")),
+        analysed: Some(time("202611240758")),
+        method: Some(Coded::text("\u{5df1}\u{7cd6}\u{6fc0}\u{9176}\u{6cd5}")),
+        notes: vec!["\u{590d}\u{67e5}".to_owned()],
+        ..result("GLU", "\u{8461}\u{8404}\u{7cd6}", decimal("11.10"))
+    }
+}
+
+/// The resource of an entry.
+pub(crate) fn json(entry: &Entry) -> serde_json::Value {
+    serde_json::from_slice(&entry.body).unwrap()
+}
+
+/// JSON with a line per element; numbers stay as they are written.
+pub(crate) fn pretty(json: &[u8]) -> String {
+    let (mut out, mut depth, mut quoted, mut escaped) = (String::new(), 0, false, false);
+    for c in std::str::from_utf8(json).unwrap().chars() {
+        if !quoted && matches!(c, '}' | ']') {
+            depth -= 1;
+            out.push_str(&format!("\n{:1$}", "", depth * 2));
+        }
+        out.push(c);
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        match c {
+            '{' | '[' if !quoted => depth += 1,
+            ',' if !quoted => {}
+            ':' if !quoted => {
+                out.push(' ');
+                continue;
+            }
+            _ => continue,
+        }
+        out.push_str(&format!("\n{:1$}", "", depth * 2));
+    }
+    out
+}

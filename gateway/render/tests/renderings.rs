@@ -1,0 +1,160 @@
+//! What hospitals' records look like in FHIR, and what a destination sees when something is missing.
+
+mod common;
+
+use common::{decimal, diagnosis, glucose, json, person, report, result, site, visit};
+use model::{Absent, Body, Coded, Comparator, Mark, Record, Value};
+use render::fhir::{Entry, Refused, Stage, bundle, position_of, record};
+
+fn rendered(one: &Record) -> Vec<Entry> {
+    record(one, &site(), &Refused::default())
+}
+
+fn shown(entries: &[Entry]) -> String {
+    common::pretty(&bundle(entries))
+}
+
+fn of_kind(entries: &[Entry], kind: &str) -> Vec<serde_json::Value> {
+    entries.iter().filter(|e| e.kind == kind).map(json).collect()
+}
+
+#[test]
+fn a_person_goes_up_without_the_numbers_that_are_only_claimed() {
+    let text = shown(&rendered(&person()));
+    assert!(!text.contains("440524188001010014"));
+    insta::assert_snapshot!("person", text);
+}
+
+#[test]
+fn a_visit_and_its_diagnosis() {
+    let entries = [rendered(&visit()), rendered(&diagnosis())].concat();
+    insta::assert_snapshot!("visit", shown(&entries));
+}
+
+#[test]
+fn a_laboratory_report_with_its_specimen_and_results() {
+    let high = Value::Number {
+        comparator: Some(Comparator::Less),
+        decimal: "0.010".to_owned(),
+        source: "\u{ff1c}0.010".to_owned(),
+    };
+    let titre = Value::Ratio {
+        comparator: None,
+        numerator: "1".to_owned(),
+        denominator: "128".to_owned(),
+        source: "1:128".to_owned(),
+    };
+    let field = Value::Range { low: "3".to_owned(), high: "5".to_owned(), source: "3-5".to_owned() };
+    let mut cells = result("WBCF", "\u{767d}\u{7ec6}\u{80de}", field);
+    cells.unit = Some(Coded::text("/HP"));
+    let both = Value::Coded(vec![Coded::of("A", None, None), Coded::of("B", None, None)]);
+    let mut troponin = result("TNI", "\u{808c}\u{9499}\u{86cb}\u{767d}", high);
+    troponin.order_unclear = true;
+    let entries = rendered(&report(vec![
+        glucose(),
+        troponin,
+        result("RF", "RF", titre),
+        cells,
+        result("TYPE", "\u{83cc}\u{79cd}", both),
+    ]));
+    insta::assert_snapshot!("report", shown(&entries));
+}
+
+#[test]
+fn a_masked_value_makes_a_final_report_partial_and_stays_visible() {
+    let entries = rendered(&report(vec![glucose(), result("HIV", "HIV", Value::Absent(Absent::Masked))]));
+    let observations = of_kind(&entries, "Observation");
+    assert_eq!(observations[1]["dataAbsentReason"]["coding"][0]["code"], "masked");
+    let reports = of_kind(&entries, "DiagnosticReport");
+    assert_eq!(reports[0]["status"], "partial");
+    assert_eq!(reports[0]["result"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_refused_result_is_sent_without_its_value_and_then_only_named() {
+    let one = report(vec![glucose(), result("NA", "\u{94a0}", decimal("135.0"))]);
+    let whole = rendered(&one);
+    let dead = whole.iter().find(|e| e.kind == "Observation").unwrap().id;
+
+    let bare = record(&one, &site(), &Refused::from_iter([(dead, Stage::WithoutValue)]));
+    let observation = &of_kind(&bare, "Observation")[0];
+    assert_eq!(observation["dataAbsentReason"]["coding"][0]["code"], "error");
+    for gone in ["valueQuantity", "interpretation", "referenceRange"] {
+        assert_eq!(observation.get(gone), None, "{gone}");
+    }
+    assert_eq!(of_kind(&bare, "DiagnosticReport")[0]["status"], "partial");
+
+    let without = record(&one, &site(), &Refused::from_iter([(dead, Stage::LeftOut)]));
+    assert_eq!(without.len(), whole.len() - 1);
+    let main = &of_kind(&without, "DiagnosticReport")[0];
+    assert_eq!(
+        (&main["status"], &main["result"][0]["display"]),
+        (&"partial".into(), &"\u{8461}\u{8404}\u{7cd6}".into())
+    );
+    assert_eq!(main["result"][0].get("reference"), None);
+}
+
+#[test]
+fn a_patient_holds_what_is_about_the_person_and_a_result_holds_nothing() {
+    let one = report(vec![glucose()]);
+    for entry in rendered(&one).into_iter().chain(rendered(&visit())).chain(rendered(&diagnosis())) {
+        assert_eq!(entry.depends_on, [one.person.into()], "{}", entry.url());
+    }
+    assert!(rendered(&person())[0].depends_on.is_empty());
+}
+
+#[test]
+fn a_loinc_number_with_a_wrong_check_digit_stays_a_local_code_and_is_marked() {
+    let mut wrong = glucose();
+    wrong.code = Coded::of("2345-8", Some("Glucose"), Some("LN"));
+    let observation = &of_kind(&rendered(&report(vec![wrong])), "Observation")[0];
+    assert_eq!(observation["code"]["coding"][0]["system"], "urn:hospital-gateway:12330100470116614F:code:LN");
+    let tags = observation["meta"]["tag"].as_array().unwrap();
+    assert!(tags.iter().any(|t| t["code"] == "doubtful:OBX-3"));
+}
+
+#[test]
+fn decimals_go_up_digit_by_digit() {
+    let number = |d: &str| result("NA", "Na", decimal(d));
+    for digits in ["135.0", "0.00", "-1.50", "100000000000000000.10"] {
+        let entries = rendered(&report(vec![number(digits)]));
+        let body = String::from_utf8(entries[1].body.clone()).unwrap();
+        assert!(body.contains(&format!("\"valueQuantity\":{{\"value\":{digits}}}")), "{body}");
+    }
+}
+
+#[test]
+fn one_tube_label_on_two_reports_is_two_specimens() {
+    let one = report(Vec::new());
+    let mut other = one.clone();
+    other.id = model::RecordId::from_bytes([0xde; 16]);
+    let specimen = |r: &Record| rendered(r)[0].id;
+    assert_ne!(specimen(&one), specimen(&other));
+}
+
+#[test]
+fn every_resource_says_where_it_came_from_and_reads_back_its_position() {
+    let mut one = report(vec![glucose()]);
+    one.marks = vec![Mark::WeakId, Mark::Doubtful("OBR-7".to_owned())];
+    for entry in rendered(&one) {
+        let resource = json(&entry);
+        assert_eq!(position_of(&entry.body), Some(one.position));
+        assert_eq!(
+            resource["meta"]["source"],
+            "urn:hospital-gateway:12330100470116614F#LIS%200001%2F%E4%B8%80"
+        );
+        let codes: Vec<_> = resource["meta"]["tag"].as_array().unwrap().iter().map(|t| &t["code"]).collect();
+        let own = if entry.id == one.id { &["doubtful:OBR-7", "weak-id"][..] } else { &["weak-id"] };
+        assert_eq!(codes, [&["12-345", "lis", "1"], own].concat());
+    }
+}
+
+#[test]
+fn a_visit_that_ends_before_it_starts_keeps_its_start_only() {
+    let mut one = visit();
+    if let Body::Encounter(visit) = &mut one.body {
+        visit.end = Some(common::time("20261101"));
+    }
+    let resource = json(&rendered(&one)[0]);
+    assert_eq!(resource["period"], serde_json::json!({"start": "2026-11-20T09:30:00+08:00"}));
+}
