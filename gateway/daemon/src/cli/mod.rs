@@ -43,7 +43,12 @@ impl From<ConfigError> for Trouble {
 
 /// The whole program: 0 done, 1 failed, 2 wrong usage or configuration.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    main_with(std::env::args_os())
+}
+
+/// [`main`] with these arguments, the first of which is the program's name.
+pub fn main_with(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let cli = Cli::parse_from(args);
     match command(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble::Failed(why)) => {

@@ -1,0 +1,220 @@
+//! A simulated hospital: persons, admissions, laboratory reports, in the shapes that Chinese systems send. The same seed
+//! gives the same hospital.
+
+use hl7::charset::Charset;
+
+/// Random numbers that are the same every time (xorshift64*).
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+/// A person of the hospital.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The medical record number.
+    pub number: String,
+    /// The resident ID number.
+    pub resident: String,
+    /// The whole name.
+    pub name: String,
+    /// The birth date, as YYYYMMDD.
+    pub born: String,
+    /// `M` or `F`.
+    pub sex: &'static str,
+    /// The visit number.
+    pub visit: String,
+}
+
+/// Makes messages. Each has a control id of its own.
+#[derive(Clone, Debug)]
+pub struct Hospital {
+    dice: Dice,
+    /// What the sender writes in MSH-18.
+    pub declared: &'static str,
+    /// What it really writes.
+    pub charset: Charset,
+    prefix: String,
+    next: u64,
+    minutes: u64,
+}
+
+const FAMILY: [&str; 12] = ["张", "王", "李", "袁", "郑", "欧阳", "赵", "陈", "诸葛", "黄", "镕", "喆"];
+const GIVEN: [&str; 12] = ["弢", "伟", "强", "秀英", "焱", "昶", "敏", "静", "丽", "磊", "彧", "翀"];
+const TESTS: [(&str, &str, &str, &str, f64); 12] = [
+    ("WBC", "白细胞", "10^9/L", "3.5-9.5", 6.2),
+    ("RBC", "红细胞", "10^12/L", "4.3-5.8", 4.9),
+    ("HGB", "血红蛋白", "g/L", "130-175", 150.0),
+    ("PLT", "血小板", "10^9/L", "125-350", 210.0),
+    ("GLU", "葡萄糖", "mmol/L", "3.9-6.1", 5.1),
+    ("ALT", "丙氨酸氨基转移酶", "U/L", "9-50", 22.0),
+    ("AST", "天门冬氨酸氨基转移酶", "U/L", "15-40", 21.0),
+    ("CREA", "肌酐", "umol/L", "57-97", 72.0),
+    ("UREA", "尿素", "mmol/L", "3.1-8.0", 5.0),
+    ("NA", "钠", "mmol/L", "137-147", 140.0),
+    ("K", "钾", "mmol/L", "3.5-5.3", 4.1),
+    ("CL", "氯", "mmol/L", "99-110", 103.0),
+];
+
+impl Dice {
+    /// Dice for a seed.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The next number below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
+    }
+}
+
+/// A resident ID number for a birth date and a sex, with the right check character.
+pub fn resident_id(born: &str, sex: &str, sequence: usize) -> String {
+    let odd = usize::from(sex == "M");
+    let digits = format!("330106{born}{:03}", (sequence % 490) * 2 + odd);
+    let sum = digits.bytes().fold(0, |sum, digit| (sum + u32::from(digit - b'0')) * 2 % 11);
+    format!("{digits}{}", char::from(b"10X98765432"[sum as usize]))
+}
+
+impl Person {
+    /// The person with this number in a hospital.
+    pub fn numbered(n: usize) -> Self {
+        let mut dice = Dice::new(n as u64 + 1);
+        let born = format!("{:04}{:02}{:02}", 1930 + dice.below(90), 1 + dice.below(12), 1 + dice.below(28));
+        let sex = if dice.below(2) == 0 { "M" } else { "F" };
+        Self {
+            number: format!("M{n:07}"),
+            resident: resident_id(&born, sex, n),
+            name: format!("{}{}", FAMILY[dice.below(FAMILY.len())], GIVEN[dice.below(GIVEN.len())]),
+            born,
+            sex,
+            visit: format!("V{n:07}"),
+        }
+    }
+
+    /// PID with record number and resident ID number.
+    pub fn pid(&self) -> String {
+        self.pid_with(&format!("{}^^^HIS^MR~{}^^^^NI", self.number, self.resident))
+    }
+
+    /// PID with these numbers.
+    pub fn pid_with(&self, identifiers: &str) -> String {
+        format!(
+            "PID|1||{identifiers}||{}||{}|{}|||南京路1号^^杭州^浙江^310000^CN||13800000000",
+            self.name, self.born, self.sex
+        )
+    }
+}
+
+impl Hospital {
+    /// A hospital whose messages carry control ids that begin with `prefix`.
+    pub fn new(prefix: &str, seed: u64) -> Self {
+        Self {
+            dice: Dice::new(seed),
+            declared: "UNICODE UTF-8",
+            charset: Charset::Utf8,
+            prefix: prefix.to_owned(),
+            next: 0,
+            minutes: 0,
+        }
+    }
+
+    /// The same hospital, writing GB18030 with this in MSH-18.
+    pub fn in_gb18030(mut self, declared: &'static str) -> Self {
+        (self.charset, self.declared) = (Charset::Gb18030, declared);
+        self
+    }
+
+    /// A message of this kind; gives its control id and its bytes as the sender would write them.
+    pub fn message(&mut self, kind: &str, segments: &str) -> (String, Vec<u8>) {
+        self.next += 1;
+        let control_id = format!("{}{:06}", self.prefix, self.next);
+        let text = self.text(kind, &control_id, "P", segments);
+        (control_id, self.charset.encode(&text))
+    }
+
+    /// The text of a message with everything chosen.
+    pub fn text(&mut self, kind: &str, control_id: &str, processing: &str, segments: &str) -> String {
+        self.minutes += 1;
+        let time = self.time();
+        let declared = self.declared;
+        format!(
+            "MSH|^~\\&|SIM|H1|GW|R|{time}||{kind}|{control_id}|{processing}|2.4||||||{declared}\r{segments}\r"
+        )
+    }
+
+    /// The hospital's clock: a minute later with every message.
+    pub fn time(&self) -> String {
+        let minutes = self.minutes;
+        format!("202611{:02}{:02}{:02}00", 1 + minutes / 1440 % 28, minutes / 60 % 24, minutes % 60)
+    }
+
+    /// An admission, registration, discharge or update of a person.
+    pub fn adt(&mut self, event: &str, person: &Person) -> (String, Vec<u8>) {
+        let time = self.time();
+        let pv1 = format!(
+            "PV1|1|I|内科^12^2||||D7^李明||||||||||||{}^^^HIS|||||||||||||||||||||||||20261101080000",
+            person.visit
+        );
+        let dg1 = if event == "A01" { "\rDG1|1||I10^原发性高血压^I10|||A" } else { "" };
+        self.message(&format!("ADT^{event}"), &format!("EVN|{event}|{time}\r{}\r{pv1}{dg1}", person.pid()))
+    }
+
+    /// A laboratory report of `results` results. `order` numbers it; `status` is `P`, `F` or `C`.
+    pub fn report(
+        &mut self,
+        person: &Person,
+        order: &str,
+        status: &str,
+        results: usize,
+    ) -> (String, Vec<u8>) {
+        let time = self.time();
+        let mut segments = format!(
+            "{}\rOBR|1|P{order}|F{order}|CBC^血常规^L|||20261102090000|||||||20261102091000|BLD&全血|||||||{time}|||{status}",
+            person.pid()
+        );
+        for n in 0..results {
+            let (code, name, unit, range, middle) = TESTS[n % TESTS.len()];
+            let sub = n / TESTS.len();
+            let value = middle * (0.8 + self.dice.below(40) as f64 / 100.0);
+            let (kind, value) = match n % 12 {
+                4 if self.dice.below(3) == 0 => ("SN", "<^0.01".to_owned()),
+                7 => ("ST", "阴性".to_owned()),
+                _ => ("NM", format!("{value:.1}")),
+            };
+            let flag = ["N", "H", "L", "↑"][self.dice.below(4)];
+            segments.push_str(&format!(
+                "\rOBX|{}|{kind}|{code}^{name}^L|{}|{value}|{unit}|{range}|{flag}|||{status}|||{time}",
+                n + 1,
+                sub + 1
+            ));
+        }
+        self.message("ORU^R01", &segments)
+    }
+
+    /// The dice.
+    pub const fn dice(&mut self) -> &mut Dice {
+        &mut self.dice
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn persons_have_numbers_that_are_right() {
+        for n in 0..500 {
+            let person = Person::numbered(n);
+            let id = model::ResidentId::read(&person.resident).unwrap();
+            assert_eq!(id.birth_date().strftime("%Y%m%d").to_string(), person.born);
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_hospital() {
+        let message = || Hospital::new("A", 7).report(&Person::numbered(3), "1", "F", 12).1;
+        assert_eq!(message(), message());
+    }
+}

@@ -1,0 +1,80 @@
+//! What a hospital would see: the real gateway as a process, real sockets, platforms with faults.
+
+mod identity;
+mod intake;
+mod operation;
+mod platform;
+mod strict;
+
+use std::collections::BTreeSet;
+
+use hil_tests::gateway::{Gateway, LIVE, Setup, destination};
+use hil_tests::mllp::Sender;
+use hil_tests::platform::Embedded;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// A gateway with one feed and one platform, both live.
+struct House {
+    runtime: Runtime,
+    platform: Embedded,
+    gateway: Gateway,
+}
+
+impl House {
+    fn new() -> Self {
+        Self::with(LIVE)
+    }
+
+    /// With these lines in the feed's section.
+    fn with(feed: &str) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let dir = tempfile::tempdir().unwrap().keep();
+        let platform = runtime.block_on(Embedded::start(&dir));
+        let destinations = destination("region", &platform.url, Some(&platform.ca));
+        let setup = Setup { feeds: &[("his", feed)], destinations, ..Setup::default() };
+        let mut gateway = Gateway::new(env!("CARGO_BIN_EXE_demo"), &setup);
+        gateway.start();
+        Self { runtime, platform, gateway }
+    }
+
+    fn sender(&self) -> Sender {
+        Sender::connect(self.gateway.ports[0]).unwrap()
+    }
+
+    /// Sends messages on one connection; all have to be accepted.
+    fn accept<'m>(&self, messages: impl IntoIterator<Item = &'m (String, Vec<u8>)>) {
+        let mut sender = self.sender();
+        for (control_id, bytes) in messages {
+            let ack = sender.send(bytes).unwrap();
+            assert_eq!(
+                (ack.code.as_str(), ack.control_id.as_str()),
+                ("AA", control_id.as_str()),
+                "{}",
+                ack.text
+            );
+        }
+    }
+
+    /// Sends one message, which has to be accepted, and waits until it is settled; gives what became of it.
+    fn fate(&self, message: &(String, Vec<u8>)) -> String {
+        self.accept([message]);
+        self.gateway.settled();
+        self.gateway.fates(&message.0).pop().unwrap()
+    }
+
+    /// The current resources of a type at the platform.
+    fn at_platform(&self, kind: &str) -> Vec<Value> {
+        self.platform.resources(kind)
+    }
+
+    fn reason(&self, control_id: &str) -> String {
+        let captures = self.gateway.captures();
+        let own = captures.iter().rev().find(|capture| capture["control_id"] == control_id).unwrap();
+        own["reason"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn ids<'m>(messages: impl IntoIterator<Item = &'m (String, Vec<u8>)>) -> BTreeSet<String> {
+    messages.into_iter().map(|(id, _)| id.clone()).collect()
+}

@@ -1,0 +1,50 @@
+//! The strict peer: every body validated against FHIR R4.
+
+use hil_tests::gateway::{Gateway, LIVE, Setup, destination};
+use hil_tests::hospital::{Hospital, Person};
+use hil_tests::mllp::Sender;
+use hil_tests::platform::NodePeer;
+
+#[test]
+fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
+    let Some(peer) = NodePeer::start() else {
+        println!(
+            "skipped: the packages of hil-tests/platform are not installed; hil-tests/run installs them"
+        );
+        return;
+    };
+    let setup = Setup {
+        feeds: &[("his", LIVE)],
+        destinations: destination("region", &peer.url(), None),
+        ..Setup::default()
+    };
+    let mut gateway = Gateway::new(env!("CARGO_BIN_EXE_demo"), &setup);
+    gateway.start();
+    let mut hospital = Hospital::new("S", 5).in_gb18030("GB18030");
+    let mut sender = Sender::connect(gateway.ports[0]).unwrap();
+    for n in 0..15 {
+        let person = Person::numbered(n);
+        let order = n.to_string();
+        for message in [
+            hospital.adt("A04", &person),
+            hospital.adt("A01", &person),
+            hospital.report(&person, &order, "P", 12),
+            hospital.report(&person, &order, "F", 12),
+            hospital.adt("A31", &person),
+            hospital.adt("A03", &person),
+        ] {
+            assert_eq!(sender.send(&message.1).unwrap().code, "AA");
+        }
+    }
+    gateway.settled();
+    let stats = peer.stats();
+    assert_eq!(stats["rejected"], 0, "{stats}");
+    let dump = peer.dump();
+    let count = |kind: &str| dump.iter().filter(|resource| resource["resourceType"] == kind).count();
+    assert_eq!(
+        (count("Patient"), count("Encounter"), count("DiagnosticReport"), count("Observation")),
+        (15, 15, 15, 180)
+    );
+    let status = gateway.json(&["status"]);
+    assert_eq!(status["destinations"][0]["counts"]["dead"].as_i64().unwrap_or(0), 0, "{status}");
+}
