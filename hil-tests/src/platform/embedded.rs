@@ -173,11 +173,12 @@ async fn answer(
         Fault::Slow(wait) => tokio::time::sleep(*wait).await,
         Fault::None | Fault::CutAfterApplying | Fault::Refuse(_) => {}
     }
+    let reading = method == Method::GET;
     let response = match method {
         Method::GET => read(&shared, path.trim_start_matches("/fhir/")),
         _ => apply(&shared, &body, gzip, &fault),
     };
-    if fault == Fault::CutAfterApplying {
+    if fault == Fault::CutAfterApplying && !reading {
         return Err(std::io::Error::other("cut after applying"));
     }
     Ok(response.unwrap_or_else(|never: Infallible| match never {}))

@@ -1,5 +1,6 @@
 //! What a hospital would see: the real gateway as a process, real sockets, platforms with faults.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 mod identity;
 mod intake;
 mod operation;
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 
 /// A gateway with one feed and one platform, both live.
 struct House {
-    runtime: Runtime,
+    _runtime: Runtime,
     platform: Embedded,
     gateway: Gateway,
 }
@@ -35,7 +36,7 @@ impl House {
         let setup = Setup { feeds: &[("his", feed)], destinations, ..Setup::default() };
         let mut gateway = Gateway::new(env!("CARGO_BIN_EXE_demo"), &setup);
         gateway.start();
-        Self { runtime, platform, gateway }
+        Self { _runtime: runtime, platform, gateway }
     }
 
     fn sender(&self) -> Sender {

@@ -151,7 +151,9 @@ impl House {
     fn fate_of_other(&self, hospital: &mut Hospital, other: &Person) -> String {
         let message = hospital.adt("A01", other);
         self.accept([&message]);
-        self.gateway.wait_for("the other one", |gateway| gateway.fates(&message.0) != ["waiting"]);
+        self.gateway.wait_for("the other one", |gateway| {
+            gateway.fates(&message.0).iter().all(|fate| fate != "waiting" && fate != "pending")
+        });
         self.gateway.fates(&message.0).pop().unwrap()
     }
 }

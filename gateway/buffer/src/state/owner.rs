@@ -334,7 +334,9 @@ mod tests {
         let freed = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&freed);
         let state = scratch_with(move |settings| {
-            settings.on_full = Box::new(move || drop(seen.fetch_add(1, Ordering::Relaxed)));
+            settings.on_full = Box::new(move || {
+                seen.fetch_add(1, Ordering::Relaxed);
+            });
         });
         let full = state.handle().run_blocking(Urgency::Now, |tx| {
             tx.batch("PRAGMA max_page_count = 1")?;

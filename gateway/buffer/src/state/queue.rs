@@ -127,8 +127,8 @@ mod tests {
     use super::*;
 
     fn push(queue: &Queue<u8>, urgency: Urgency, job: u8) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        queue.poll_push(urgency, &mut Some(job), &mut cx).is_ready()
+        let cx = Context::from_waker(Waker::noop());
+        queue.poll_push(urgency, &mut Some(job), &cx).is_ready()
     }
 
     #[test]
@@ -160,8 +160,8 @@ mod tests {
         assert!(matches!(queue.wait(hour(), 256, hour), Work::Ready), "no lingering while stopping");
         assert_eq!(queue.pop(), Some(1));
         assert!(matches!(queue.wait(hour(), 256, hour), Work::Stopped));
-        let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(queue.poll_push(Urgency::Now, &mut Some(2), &mut cx), Poll::Ready(false));
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(queue.poll_push(Urgency::Now, &mut Some(2), &cx), Poll::Ready(false));
     }
 
     #[test]

@@ -47,7 +47,7 @@ enum Step {
         required: bool,
     },
     /// The step is done and its job then fails.
-    RolledBack(Box<Step>),
+    RolledBack(Box<Self>),
     Restart,
 }
 
