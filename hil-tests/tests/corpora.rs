@@ -157,21 +157,21 @@ fn account(tally: &mut Tally, peer: &NodePeer, file: &Path, control_id: &str, wa
     }
 }
 
-/// Whether an Observation, as JSON, holds what an OBX says: each part as far as it has letters or digits that neither an
-/// escape nor a delimiter touches.
+/// Whether an Observation, as JSON, holds what an OBX says: its code, and its value, unit and range word by word as far as
+/// neither an escape nor a delimiter touches them.
 fn holds(observation: &str, obx: &Obx) -> bool {
     let parts = [&obx.code, &obx.value, &obx.unit, &obx.range];
-    let words = parts.into_iter().flat_map(|part| part.split(['^', '~', '&', '\\', '"'])).map(str::trim);
-    let plain = |word: &&str| {
-        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | ' ' | '-'))
-    };
-    // Times have other forms in FHIR, and names of code systems become addresses.
-    let is_time = |word: &str| word.len() >= 8 && word.bytes().take(8).all(|b| b.is_ascii_digit());
-    let mut words = words.filter(plain).filter(|word| !is_time(word)).take(2);
-    words.all(|word| {
-        let word = word.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = parts.into_iter().flat_map(|part| part.split(['^', '~', '&', '\\', '"', ' ', '\t']));
+    let plain =
+        |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-'));
+    words.filter(plain).take(4).all(|word| {
+        let is_time = matches!(obx.kind.as_str(), "DT" | "TM" | "TS" | "DTM") && word == obx.value;
+        let is_escape = word.starts_with('.') || matches!(word, "F" | "S" | "T" | "R" | "E" | "H" | "N");
         // The peer reads numbers as JavaScript does and forgets trailing zeros; that they are sent is tested in `render`.
         let number = word.parse::<f64>().ok().filter(|_| word.contains('.')).map(|number| number.to_string());
-        observation.contains(&word) || number.is_some_and(|number| observation.contains(&number))
+        is_escape
+            || observation.contains(word)
+            || number.is_some_and(|number| observation.contains(&number))
+            || is_time && observation.replace(['-', ':'], "").contains(word.trim_end_matches('0'))
     })
 }
