@@ -172,6 +172,6 @@ fn holds(observation: &str, obx: &Obx) -> bool {
         is_escape
             || observation.contains(word)
             || number.is_some_and(|number| observation.contains(&number))
-            || is_time && observation.replace(['-', ':'], "").contains(word.trim_end_matches('0'))
+            || is_time && observation.replace(['-', ':'], "").contains(&word[..word.len().min(8)])
     })
 }

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use buffer::{Buffer, Kek, Options};
@@ -27,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long each load runs.
 const RUN: Duration = Duration::from_secs(4);
+
+/// How long the whole gateway is loaded; then it drains.
+const SHORT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -269,14 +271,12 @@ fn whole(runtime: &Runtime, bare: f64) {
     let mut gateway = Gateway::new(program.to_str().unwrap(), &setup);
     gateway.start();
     let idle = process(gateway.process());
-    let settled = AtomicBool::new(false);
     let begun = Instant::now();
-    let load = runtime.block_on(load(gateway.ports[0], 64, RUN * 2));
+    let load = runtime.block_on(load(gateway.ports[0], 64, SHORT));
     gateway.settled();
-    settled.store(true, Ordering::Relaxed);
     let all = begun.elapsed().as_secs_f64();
     let busy = process(gateway.process());
-    let messages = load.rate * (RUN * 2).as_secs_f64();
+    let messages = load.rate * SHORT.as_secs_f64();
     println!(
         "\nThe whole gateway, 64 connections, refine and delivery to a counting HTTPS platform beside it"
     );

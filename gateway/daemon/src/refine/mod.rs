@@ -126,9 +126,11 @@ impl Refine {
     ) -> Result<(), StateError> {
         let rules = self.rules.borrow().clone();
         let proofs = self.new_proofs(&batch, charsets);
+        // A full batch has more behind it: then nothing lingers.
+        let urgency = if batch.len() == BATCH { Urgency::Now } else { Urgency::Soon };
         self.buffer
             .state()
-            .run(Urgency::Soon, move |tx| {
+            .run(urgency, move |tx| {
                 guard(tx, cursor)?;
                 for (feed, proof) in &proofs {
                     tx.put_meta(&charset_key(feed), proof.name().as_bytes())?;

@@ -20,6 +20,8 @@ use one::{Flight, Sender};
 
 /// Lanes looked at in one page.
 const PAGE: usize = 256;
+/// From so many lanes at hand on the uplink counts as busy.
+const BUSY: usize = 16;
 /// A lane whose head waits for so long is alarmed.
 const BLOCKED: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
@@ -91,12 +93,14 @@ impl Uplink {
                 more = heads.len() == PAGE;
                 after =
                     if more { heads.last().map_or(DeliveryId(0), |head| head.head) } else { DeliveryId(0) };
+                // With many at hand nothing lingers: what is settled makes room for the next.
+                let urgency = if heads.len() >= BUSY { Urgency::Now } else { Urgency::Soon };
                 for head in heads {
                     if schedule.start(head.lane, now) {
                         let (sender, settings, tries) =
                             (sender.clone(), settings.clone(), schedule.tries(&head.lane));
                         flights.spawn(async move {
-                            (head.lane, sender.deliver(&settings, head.head, tries).await)
+                            (head.lane, sender.deliver(&settings, head.head, tries, urgency).await)
                         });
                     }
                 }

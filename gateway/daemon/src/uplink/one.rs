@@ -77,9 +77,18 @@ impl Sender {
     }
 
     /// Delivers `id`, which was tried `tries` times in vain.
-    pub(super) async fn deliver(&self, settings: &Settings, id: DeliveryId, tries: u32) -> Flight {
+    ///
+    /// With `urgency` the caller says whether others wait for this one: a settled delivery that lingers keeps its place
+    /// among those in flight.
+    pub(super) async fn deliver(
+        &self,
+        settings: &Settings,
+        id: DeliveryId,
+        tries: u32,
+        urgency: Urgency,
+    ) -> Flight {
         let mut tally = Tally::default();
-        match self.try_deliver(settings, id, tries, &mut tally).await {
+        match self.try_deliver(settings, id, tries, urgency, &mut tally).await {
             Ok(delivered) => Flight { ended: Ended::Settled, delivered, failure: None, bytes: tally.bytes },
             Err(Stop::Retry(ended, failure)) => {
                 Flight { ended, delivered: false, failure: Some(failure), bytes: tally.bytes }
@@ -106,6 +115,7 @@ impl Sender {
         settings: &Settings,
         id: DeliveryId,
         tries: u32,
+        urgency: Urgency,
         tally: &mut Tally,
     ) -> Result<bool, Stop> {
         let number = settings.number;
@@ -117,7 +127,7 @@ impl Sender {
         let (delivery, parcels) = load.await?;
         let mut chosen = self.choose(settings, &delivery, parcels).await?;
         if !chosen.iter().any(|parcel| !parcel.ground) {
-            self.settle(id, SettledAs::Superseded, "newer", tally).await?;
+            self.settle(id, SettledAs::Superseded, "newer", urgency, tally).await?;
             return Ok(false);
         }
         // Each round a refused part is reduced further; two stages and the whole make three.
@@ -147,7 +157,7 @@ impl Sender {
                 self.buffer.state().run(Urgency::Now, move |tx| tx.hold_lane(&key, "person-refused", at));
             held.await?;
         }
-        self.settle(id, state, &reason, tally).await?;
+        self.settle(id, state, &reason, urgency, tally).await?;
         Ok(state == SettledAs::Delivered)
     }
 
@@ -313,6 +323,7 @@ impl Sender {
         id: DeliveryId,
         state: SettledAs,
         reason: &str,
+        urgency: Urgency,
         tally: &mut Tally,
     ) -> Result<(), StateError> {
         let at = (self.clock)();
@@ -325,7 +336,7 @@ impl Sender {
         });
         let (sent, dead) = (core::mem::take(&mut tally.sent), core::mem::take(&mut tally.dead));
         let settled = Settled { state, reason: reason.to_owned(), at, receipt, sent, dead };
-        self.buffer.state().run(Urgency::Soon, move |tx: &mut Tx<'_>| tx.settle(id, &settled)).await
+        self.buffer.state().run(urgency, move |tx: &mut Tx<'_>| tx.settle(id, &settled)).await
     }
 
     fn class_of(&self, answer: &Answer) -> (Class, String) {
