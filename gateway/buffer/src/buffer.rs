@@ -125,7 +125,7 @@ impl Buffer {
         if let Err(error) = space::make_reserve(&directory) {
             log::warn!("no reserve could be set aside in {}: {error}", directory.display());
         }
-        let numbers = numbers(&directory)?;
+        let numbers = begun(&directory, &options, &ring)?;
         let reserve = directory.clone();
         let state = State::open(state::Settings {
             path: directory.join("state.db"),
@@ -356,16 +356,7 @@ impl retention::Segments for Files<'_> {
     fn destroy(&self, no: u32) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
         self.ring.drop_segment(no)?;
         self.readers.remove(no);
-        let path = self.directory.join("seg").join(format!("{no:08}.db"));
-        for end in ["", "-wal", "-shm"] {
-            let mut file = path.clone().into_os_string();
-            file.push(end);
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
+        Ok(segment::remove(self.directory, no)?)
     }
 }
 
@@ -407,6 +398,22 @@ fn highest_known(state: &State) -> Result<u32, StateError> {
 
 fn numbers(directory: &Path) -> Result<Vec<u32>, OpenError> {
     segment::numbers(directory).map_err(|error: SegmentError| OpenError::Segment(Box::new(error)))
+}
+
+/// The segments that were really begun. One that the power failed in the middle of making holds nothing and goes.
+fn begun(directory: &Path, options: &Options, ring: &Ring) -> Result<Vec<u32>, OpenError> {
+    let mut begun = Vec::new();
+    for no in numbers(directory)? {
+        let stillborn = segment::is_stillborn(directory, no, options.vfs.as_deref());
+        if stillborn.map_err(|error| OpenError::Segment(Box::new(error)))? {
+            let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
+            ring.drop_segment(no)?;
+            segment::remove(directory, no).map_err(failed)?;
+        } else {
+            begun.push(no);
+        }
+    }
+    Ok(begun)
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {

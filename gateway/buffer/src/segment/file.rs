@@ -17,6 +17,7 @@ pub(crate) const CHUNKED_FROM: usize = 256 << 10;
 pub(crate) const CHUNK: usize = 64 << 10;
 
 const SCHEMA: &str = "
+BEGIN;
 CREATE TABLE capture (
     id          INTEGER PRIMARY KEY,
     at          INTEGER NOT NULL,   -- received, microseconds since 1970 UTC
@@ -29,6 +30,7 @@ CREATE TABLE capture (
 CREATE TABLE chunk (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE feed_mark (feed TEXT NOT NULL, key TEXT NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (feed, key)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 1;
+COMMIT;
 ";
 
 /// Why a segment cannot be used.
@@ -100,6 +102,28 @@ pub(crate) fn create(
     .and_then(|()| db.execute_batch(SCHEMA))
     .map_err(failed)?;
     Ok(db)
+}
+
+/// Whether segment `no` was never begun: the power failed before its tables were there, so nothing was ever in it.
+pub(crate) fn is_stillborn(directory: &Path, no: u32, vfs: Option<&str>) -> Result<bool, SegmentError> {
+    let db = open_read(directory, no, vfs)?;
+    let version: i64 = db
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|source| SegmentError::Sqlite { no, source })?;
+    Ok(version == 0)
+}
+
+/// Removes the file of segment `no`, and what SQLite keeps beside it. Doing it again is no error.
+pub(crate) fn remove(directory: &Path, no: u32) -> io::Result<()> {
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path(directory, no).into_os_string();
+        file.push(end);
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Opens segment `no` for reading; while it has a writer, beside it.

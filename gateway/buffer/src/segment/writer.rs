@@ -348,7 +348,8 @@ impl<A: Announce> Owner<A> {
 
     fn commit(&mut self, jobs: Vec<Job>) {
         if self.shared.health() == Health::Held {
-            return refuse(jobs, Refusal::Disk);
+            refuse(jobs, Refusal::Disk);
+            return self.refuse_large(Refusal::Disk);
         }
         let received = jobs.first().map(|job| job.capture.received);
         match self.write(&jobs) {
