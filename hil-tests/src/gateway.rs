@@ -1,14 +1,32 @@
 //! The real gateway as a process of its own, in a directory of its own.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Names the file that holds by how many seconds the gateway's clock is off, read whenever it tells the time.
+const CLOCK: &str = "HIL_CLOCK";
+
+/// The gateway's own program, with a clock that tests can set.
+pub fn process(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let clock: daemon::Clock = match std::env::var_os(CLOCK) {
+        None => daemon::clock::system(),
+        Some(path) => Arc::new(move || {
+            let off = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+            Timestamp::now() + SignedDuration::from_secs(off)
+        }),
+    };
+    daemon::cli::main_with(args, clock)
+}
 
 /// How long anything of the gateway may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,6 +107,11 @@ impl Gateway {
         }
         text.push_str(&setup.destinations);
         fs::write(self.path("gateway.toml"), text).unwrap();
+    }
+
+    /// Sets its clock off by so many seconds from now on.
+    pub fn clock_off(&self, seconds: i64) {
+        fs::write(self.path("clock"), seconds.to_string()).unwrap();
     }
 
     /// A file in the gateway's directory.
@@ -225,6 +248,7 @@ impl Gateway {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("gateway").arg("--config").arg(self.path("gateway.toml"));
+        command.env(CLOCK, self.path("clock"));
         command.env_remove("LISTEN_PID").env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
         command
     }

@@ -33,6 +33,27 @@ pub enum Form {
     Broken,
     /// Bytes outside of any unit.
     Junk,
+    /// What the disk gives back can no longer be opened. No feed hands this in, and its body is empty.
+    Damaged,
+}
+
+impl Form {
+    const ALL: [Self; 4] = [Self::Whole, Self::Broken, Self::Junk, Self::Damaged];
+
+    /// Its byte on the disk.
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            Self::Whole => 0,
+            Self::Broken => 1,
+            Self::Junk => 2,
+            Self::Damaged => 3,
+        }
+    }
+
+    /// The form that a byte on the disk stands for.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
 }
 
 /// The number of a capture: its segment and its row there. Order of numbers is order of commits.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use feed::{CaptureId, FeedName, Intake};
+use feed::{CaptureId, FeedName, Form, Intake};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -57,6 +57,9 @@ pub enum OpenError {
     /// The state does not answer.
     #[error("the state database does not answer")]
     State(#[from] StateError),
+    /// A segment that held captures has nothing in it.
+    #[error("seg/{0:08}.db had captures and is empty now: put its -wal file back beside it")]
+    Emptied(u32),
     /// A segment cannot be begun or read.
     #[error("the segments cannot be used")]
     Segment(#[source] Box<dyn core::error::Error + Send + Sync>),
@@ -104,6 +107,9 @@ pub struct Beat {
     pub state: u64,
 }
 
+/// The open segment is ended when it takes more than such a part of what the buffer may hold.
+const OPEN_SHARE: u64 = 8;
+
 impl Buffer {
     /// Opens the buffer in a directory, or makes one where the directory is empty. Begins a new segment with a new key.
     ///
@@ -125,7 +131,6 @@ impl Buffer {
         if let Err(error) = space::make_reserve(&directory) {
             log::warn!("no reserve could be set aside in {}: {error}", directory.display());
         }
-        let numbers = begun(&directory, &options, &ring)?;
         let reserve = directory.clone();
         let state = State::open(state::Settings {
             path: directory.join("state.db"),
@@ -134,6 +139,7 @@ impl Buffer {
             linger: options.linger,
             on_full: Box::new(move || space::give_reserve(&reserve)),
         })?;
+        let numbers = begun(&directory, &options, &ring, &state)?;
         let readers =
             Readers::new(directory.clone(), Arc::clone(&ring), options.vfs.clone(), numbers.clone());
         known(&state, &readers, &directory, &options, &numbers, now)?;
@@ -282,6 +288,10 @@ impl Buffer {
             Files { directory: &self.0.options.directory, ring: &self.0.ring, readers: &self.0.readers };
         let pass = retention.pass(&self.0.state, &segments, now, clock, pressed);
         let usage = self.usage()?;
+        // The open segment cannot be given up. It stays a small part of what may be held, also on a small disk.
+        if self.0.readers.newest_size() > usage.limit / OPEN_SHARE {
+            self.0.writer.roll(now);
+        }
         if usage.is_full() {
             self.0.writer.set_full(true);
         } else if usage.has_room() && self.0.writer.is_full() {
@@ -349,7 +359,14 @@ struct Files<'a> {
 
 impl retention::Segments for Files<'_> {
     fn read(&self, id: CaptureId) -> Result<Stored, Box<dyn core::error::Error + Send + Sync>> {
-        self.readers.one(id)?.ok_or_else(|| format!("capture {id} is not in its segment").into())
+        let stored = self.readers.one(id)?.ok_or_else(|| format!("capture {id} is not in its segment"))?;
+        // What is left of it stays where it is until somebody discards it.
+        if stored.capture.form == Form::Damaged {
+            return Err(
+                format!("capture {id} can no longer be opened; discard it to let its segment go").into()
+            );
+        }
+        Ok(stored)
     }
 
     /// The key first: a crash between the two leaves a file that nobody can read.
@@ -400,12 +417,17 @@ fn numbers(directory: &Path) -> Result<Vec<u32>, OpenError> {
     segment::numbers(directory).map_err(|error: SegmentError| OpenError::Segment(Box::new(error)))
 }
 
-/// The segments that were really begun. One that the power failed in the middle of making holds nothing and goes.
-fn begun(directory: &Path, options: &Options, ring: &Ring) -> Result<Vec<u32>, OpenError> {
+/// The segments that were really begun. One that the power failed in the middle of making holds nothing and goes: the
+/// state hears of a segment after its tables are durable and before its first capture.
+fn begun(directory: &Path, options: &Options, ring: &Ring, state: &State) -> Result<Vec<u32>, OpenError> {
+    let known = state.read_blocking(|read| read.segments())?;
     let mut begun = Vec::new();
     for no in numbers(directory)? {
         let stillborn = segment::is_stillborn(directory, no, options.vfs.as_deref());
         if stillborn.map_err(|error| OpenError::Segment(Box::new(error)))? {
+            if known.iter().any(|row| row.no == no) {
+                return Err(OpenError::Emptied(no));
+            }
             let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
             ring.drop_segment(no)?;
             segment::remove(directory, no).map_err(failed)?;

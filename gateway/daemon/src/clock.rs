@@ -9,7 +9,7 @@ use jiff::Timestamp;
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The clock of the system.
-pub(crate) fn system() -> Clock {
+pub fn system() -> Clock {
     Arc::new(Timestamp::now)
 }
 

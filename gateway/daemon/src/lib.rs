@@ -2,7 +2,7 @@
 
 mod check;
 pub mod cli;
-mod clock;
+pub mod clock;
 pub mod config;
 mod control;
 mod log;

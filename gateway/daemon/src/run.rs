@@ -96,8 +96,7 @@ pub(crate) struct Shown {
 ///
 /// # Errors
 /// When it cannot start; once it runs, only when the state is beyond help.
-pub async fn run(config: Config, path: Option<PathBuf>) -> Result<(), RunError> {
-    let clock = clock::system();
+pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<(), RunError> {
     let started = clock();
     let begun = Instant::now();
     let kek = check::key(&config)?;
@@ -112,7 +111,7 @@ pub async fn run(config: Config, path: Option<PathBuf>) -> Result<(), RunError> 
         name: config.site.name.clone(),
         id_key: buffer.ring().id_key(),
     };
-    let numbers = numbers(&buffer, &config).await?;
+    let numbers = numbers(&buffer, &config, started).await?;
     let (rules, rules_seen) = watch::channel(Arc::new(rules(&config, &buffer, &numbers)));
     let (committed, enqueued, reload) =
         (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -130,7 +129,7 @@ pub async fn run(config: Config, path: Option<PathBuf>) -> Result<(), RunError> 
         config: Mutex::new(Arc::new(config.clone())),
         feeds: Mutex::default(),
         destinations: Mutex::default(),
-        usage: Mutex::default(),
+        usage: Mutex::new(buffer.usage().unwrap_or_default()),
         site: site.clone(),
         reload: reload.clone(),
     });
@@ -313,7 +312,7 @@ impl Gateway {
         if before.buffer != config.buffer || before.site.organization != config.site.organization {
             log::warn!("[buffer] and site.organization are taken at the next start");
         }
-        let numbers = numbers(&self.shown.buffer, &config).await?;
+        let numbers = numbers(&self.shown.buffer, &config, (self.shown.clock)()).await?;
         self.rules.send_replace(Arc::new(rules(&config, &self.shown.buffer, &numbers)));
         let gone: Vec<FeedName> = self
             .feeds
@@ -435,10 +434,13 @@ impl Gateway {
 }
 
 /// Numbers of the destinations in the buffer, and whether captures wait for each.
-async fn numbers(buffer: &Buffer, config: &Config) -> Result<BTreeMap<String, u16>, RunError> {
+async fn numbers(
+    buffer: &Buffer,
+    config: &Config,
+    now: Timestamp,
+) -> Result<BTreeMap<String, u16>, RunError> {
     let destinations: Vec<(String, bool)> =
         config.destinations.iter().map(|d| (d.name.clone(), d.required && d.mode == Mode::Live)).collect();
-    let now = Timestamp::now();
     let intern = buffer.state().run(Urgency::Now, move |tx| {
         let mut numbers = BTreeMap::new();
         let known = tx.destinations()?;

@@ -9,5 +9,5 @@ mod supersede;
 pub use attempt::{Attempt, EntryEnd, Item, Step};
 pub use backoff::{Backoff, retry_after};
 pub use class::{Class, Failure, classify};
-pub use schedule::{Ended, Lane, Schedule};
+pub use schedule::{Ended, Lane, Schedule, Uptime};
 pub use supersede::{Choice, choose};

@@ -14,6 +14,11 @@ pub enum Reason {
     /// Bytes outside of frames.
     #[error("bytes outside of any MLLP frame, or a frame that holds no HL7; look at the sender's framing")]
     Junk,
+    /// The disk gives back something else than was written.
+    #[error(
+        "the disk gives back something else than was written; have the sender send it again, and look at the disk"
+    )]
+    Damaged,
     /// The feed is gone from the configuration.
     #[error("its feed is no longer configured; add it again, then replay the capture")]
     NoSuchFeed,
@@ -58,6 +63,7 @@ impl Reason {
         match self {
             Self::BrokenFrame => "broken-frame",
             Self::Junk => "junk",
+            Self::Damaged => "damaged",
             Self::NoSuchFeed => "no-such-feed",
             Self::Header => "header",
             Self::UnknownCharset => "unknown-charset",

@@ -33,7 +33,7 @@ const SHORT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == "gateway") {
-        return daemon::cli::main_with(args.into_iter().skip(1));
+        return hil_tests::gateway::process(args.into_iter().skip(1));
     }
     let runtime = Runtime::new().unwrap();
     medium();

@@ -1,6 +1,7 @@
 //! What a hospital would see: the real gateway as a process, real sockets, platforms with faults.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
+mod disk;
 mod identity;
 mod intake;
 mod operation;

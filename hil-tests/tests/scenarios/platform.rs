@@ -56,6 +56,23 @@ fn a_connection_cut_after_applying_duplicates_nothing() {
 }
 
 #[test]
+fn a_slow_platform_is_waited_for_and_slows_nobody_down_at_the_door() {
+    let house = House::new();
+    house.platform.fault(Fault::Slow(Duration::from_secs(2)));
+    let messages = day(&mut Hospital::new("O", 1), 10);
+    let begun = std::time::Instant::now();
+    house.accept(&messages);
+    assert!(begun.elapsed() < Duration::from_secs(2) * 30, "no acknowledgement waits for the platform");
+    house.gateway.settled();
+    let sent = ids(&messages);
+    assert!(account(&house.gateway).faults(&sent, &sent).is_empty());
+    assert_eq!(house.at_platform("Patient").len(), 10);
+    let seen = house.platform.seen();
+    assert_eq!((seen.back_in_time, seen.same_position_other_content), (0, 0));
+    assert_eq!(house.gateway.json(&["status"])["destinations"][0]["last_failure"], serde_json::Value::Null);
+}
+
+#[test]
 fn throttling_is_obeyed_and_nothing_is_lost() {
     let house = House::new();
     house.platform.fault(Fault::Status(429, Some(2)));

@@ -9,8 +9,6 @@ use feed::{Capture, FeedName, Form};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::SealError;
-
 /// Bodies above this size go to rows of their own, in bytes.
 pub(crate) const CHUNKED_FROM: usize = 256 << 10;
 /// Size of the parts of such a body, in bytes.
@@ -50,13 +48,6 @@ pub(crate) enum SegmentError {
         path: PathBuf,
         #[source]
         source: io::Error,
-    },
-    /// A blob does not open.
-    #[error("segment {no} holds a blob that cannot be used")]
-    Seal {
-        no: u32,
-        #[source]
-        source: SealError,
     },
     /// SQLite found the file damaged.
     #[error("segment {no} is damaged: {found}")]
@@ -150,11 +141,7 @@ pub(crate) fn encode(capture: &Capture, inline: bool) -> Vec<u8> {
     let peer = &peer[..peer.len().min(usize::from(u8::MAX))];
     let body = if inline { capture.body.as_ref() } else { &[] };
     let mut plain = Vec::with_capacity(2 + peer.len() + body.len());
-    plain.push(match capture.form {
-        Form::Whole => 0,
-        Form::Broken => 1,
-        Form::Junk => 2,
-    });
+    plain.push(capture.form.to_byte());
     plain.push(peer.len() as u8);
     plain.extend_from_slice(peer);
     plain.extend_from_slice(body);
@@ -170,12 +157,7 @@ pub(crate) fn decode(feed: &str, at: i64, plain: &[u8], rest: &[u8]) -> Option<C
         feed: FeedName::new(feed).ok()?,
         received: Timestamp::from_microsecond(at).ok()?,
         peer: Arc::from(String::from_utf8_lossy(peer)),
-        form: match form {
-            0 => Form::Whole,
-            1 => Form::Broken,
-            2 => Form::Junk,
-            _ => return None,
-        },
+        form: Form::from_byte(form)?,
         body: if rest.is_empty() { Bytes::copy_from_slice(body) } else { Bytes::copy_from_slice(rest) },
     })
 }

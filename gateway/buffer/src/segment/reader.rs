@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use feed::{Capture, CaptureId};
+use bytes::Bytes;
+use feed::{Capture, CaptureId, FeedName, Form};
+use jiff::Timestamp;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::chain;
 use super::file::{self, SegmentError};
 use crate::{Purpose, Ring, SealError};
 
@@ -75,6 +79,14 @@ impl Readers {
         self.0.numbers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Bytes of the newest segment on the disk, its log included.
+    pub(crate) fn newest_size(&self) -> u64 {
+        let Some(no) = self.numbers().last().copied() else { return 0 };
+        let path = file::path(&self.0.directory, no);
+        let log = path.with_extension("db-wal");
+        [path, log].iter().filter_map(|path| std::fs::metadata(path).ok()).map(|meta| meta.len()).sum()
+    }
+
     pub(crate) fn add(&self, no: u32) {
         let mut numbers = self.0.numbers.write().unwrap_or_else(PoisonError::into_inner);
         if let Err(at) = numbers.binary_search(&no) {
@@ -92,7 +104,8 @@ impl Readers {
         self.idle().retain(|(n, _)| *n != no);
     }
 
-    /// The captures after `after`, in order, up to a number of rows and bytes; at least one if there is one.
+    /// The captures after `after`, in order, up to a number of rows and bytes; at least one if there is one. One that can
+    /// no longer be opened comes as [`Form::Damaged`], so that those behind it are reached.
     pub(crate) fn after(
         &self,
         after: CaptureId,
@@ -125,24 +138,42 @@ impl Readers {
                         break;
                     }
                     size += length as usize;
-                    found.push((id, self.open(db, row)));
+                    found.push(self.stored(id, db, row)?);
                 }
                 Ok(())
             })?;
         }
-        found.into_iter().map(|(id, opened)| stored(id, opened)).collect()
+        Ok(found)
     }
 
-    /// One capture, if its segment is there.
+    /// One capture, if its segment is there; as [`Form::Damaged`] if it can no longer be opened.
     pub(crate) fn one(&self, id: CaptureId) -> Result<Option<Stored>, SegmentError> {
         if id > self.committed() || self.numbers().binary_search(&id.segment()).is_err() {
             return Ok(None);
         }
         let sql = "SELECT id, at, feed, len, first_chunk, last_chunk, sealed FROM capture WHERE id = ?1";
-        let found = self.with(id.segment(), |db| {
-            db.prepare_cached(sql)?.query_row([id.row()], |row| Ok(self.open(db, row))).optional()
-        })?;
-        found.map(|opened| stored(id, opened)).transpose()
+        self.with(id.segment(), |db| {
+            db.prepare_cached(sql)?.query_row([id.row()], |row| self.stored(id, db, row)).optional()
+        })
+    }
+
+    fn stored(&self, id: CaptureId, db: &Connection, row: &Row<'_>) -> rusqlite::Result<Stored> {
+        let (feed, at): (String, i64) = (row.get(2)?, row.get(1)?);
+        let why = match self.open(db, row) {
+            Ok(Some(capture)) => return Ok(Stored { id, capture }),
+            Ok(None) => "it is no capture".to_owned(),
+            Err(error) => chain(&error),
+        };
+        log::error!("capture {id} can no longer be opened: {why}");
+        let unnamed = |error| rusqlite::Error::FromSqlConversionFailure(2, Type::Text, Box::new(error));
+        let capture = Capture {
+            feed: FeedName::new(&feed).map_err(unnamed)?,
+            received: Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH),
+            peer: Arc::from(""),
+            form: Form::Damaged,
+            body: Bytes::new(),
+        };
+        Ok(Stored { id, capture })
     }
 
     fn open(&self, db: &Connection, row: &Row<'_>) -> Result<Option<Capture>, OpenError> {
@@ -189,30 +220,11 @@ impl Readers {
     }
 }
 
-#[derive(Debug)]
+/// Why a capture does not open.
+#[derive(Debug, thiserror::Error)]
 enum OpenError {
-    Sqlite(rusqlite::Error),
-    Seal(SealError),
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<SealError> for OpenError {
-    fn from(error: SealError) -> Self {
-        Self::Seal(error)
-    }
-}
-
-fn stored(id: CaptureId, opened: Result<Option<Capture>, OpenError>) -> Result<Stored, SegmentError> {
-    let no = id.segment();
-    match opened {
-        Ok(Some(capture)) => Ok(Stored { id, capture }),
-        Ok(None) => Err(SegmentError::Damaged { no, found: format!("row {} is no capture", id.row()) }),
-        Err(OpenError::Sqlite(source)) => Err(SegmentError::Sqlite { no, source }),
-        Err(OpenError::Seal(source)) => Err(SegmentError::Seal { no, source }),
-    }
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }

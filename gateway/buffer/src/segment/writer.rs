@@ -12,8 +12,8 @@ use feed::{Answer, Capture, CaptureId, Commit, Form, Intake, Mark, Refusal, Tick
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
 
-use super::Readers;
 use super::file::{self, CHUNK, CHUNKED_FROM, SegmentError};
+use super::{Readers, chain};
 use crate::{KeyUse, Purpose, Ring, RingError, SealError};
 
 /// Captures of one transaction at most.
@@ -555,15 +555,4 @@ fn is_full(error: &WriteError) -> bool {
         }
         _ => false,
     }
-}
-
-/// An error with its causes, for the log.
-fn chain(error: &dyn core::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

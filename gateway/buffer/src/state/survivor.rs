@@ -80,11 +80,7 @@ fn encode(capture: &Capture) -> Vec<u8> {
     let (feed, peer) = (capture.feed.as_str().as_bytes(), capture.peer.as_bytes());
     let peer = &peer[..peer.len().min(usize::from(u16::MAX))];
     let mut bytes = Vec::with_capacity(16 + feed.len() + peer.len() + capture.body.len());
-    bytes.push(match capture.form {
-        Form::Whole => 0,
-        Form::Broken => 1,
-        Form::Junk => 2,
-    });
+    bytes.push(capture.form.to_byte());
     bytes.extend(capture.received.as_microsecond().to_le_bytes());
     for text in [feed, peer] {
         bytes.extend((text.len() as u16).to_le_bytes());
@@ -103,11 +99,7 @@ fn decode(bytes: Vec<u8>) -> Option<Capture> {
         feed: FeedName::new(feed).ok()?,
         received: Timestamp::from_microsecond(i64::from_le_bytes(*received)).ok()?,
         peer: peer.into(),
-        form: match form {
-            0 => Form::Whole,
-            1 => Form::Broken,
-            _ => Form::Junk,
-        },
+        form: Form::from_byte(*form)?,
         body: rest.to_vec().into(),
     })
 }
@@ -160,12 +152,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_capture_reads_back(body: Vec<u8>, peer: String, micros in 0_i64..4_000_000_000_000_000, form in 0..3) {
+        fn every_capture_reads_back(body: Vec<u8>, peer: String, micros in 0_i64..4_000_000_000_000_000, form in 0_u8..3) {
             let capture = Capture {
                 feed: feed("lis-2"),
                 received: Timestamp::from_microsecond(micros).unwrap(),
                 peer: peer.into(),
-                form: [Form::Whole, Form::Broken, Form::Junk][form as usize],
+                form: Form::from_byte(form).unwrap(),
                 body: body.into(),
             };
             let back = decode(encode(&capture)).unwrap();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, ConfigError, KeySource};
 use crate::run::{self, RunError};
-use crate::{chain, check};
+use crate::{Clock, chain, check, clock};
 use client::{Client, ClientError};
 use words::{Audit, Captures, Cli, Command, Deliveries, Keys, Page, Persons};
 
@@ -43,13 +43,13 @@ impl From<ConfigError> for Trouble {
 
 /// The whole program: 0 done, 1 failed, 2 wrong usage or configuration.
 pub fn main() -> ExitCode {
-    main_with(std::env::args_os())
+    main_with(std::env::args_os(), clock::system())
 }
 
-/// [`main`] with these arguments, the first of which is the program's name.
-pub fn main_with(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+/// [`main`] with these arguments, the first of which is the program's name, and this clock.
+pub fn main_with(args: impl IntoIterator<Item = std::ffi::OsString>, clock: Clock) -> ExitCode {
     let cli = Cli::parse_from(args);
-    match command(cli) {
+    match command(cli, clock) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble::Failed(why)) => {
             print::error(&why);
@@ -62,9 +62,9 @@ pub fn main_with(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode
     }
 }
 
-fn command(cli: Cli) -> Result<(), Trouble> {
+fn command(cli: Cli, clock: Clock) -> Result<(), Trouble> {
     match cli.command {
-        Command::Run => return run(cli.config.as_deref()),
+        Command::Run => return run(cli.config.as_deref(), clock),
         Command::Check => return check_command(&cli),
         Command::Keys(Keys::Create { file }) => return create_key(&file),
         _ => {}
@@ -160,7 +160,7 @@ fn query(page: &Page, more: &[(&str, Option<String>)]) -> String {
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
-fn run(path: Option<&Path>) -> Result<(), Trouble> {
+fn run(path: Option<&Path>, clock: Clock) -> Result<(), Trouble> {
     crate::log::start(LevelFilter::Info);
     let (config, path) = match (path, Path::new(DEFAULT)) {
         (Some(path), _) => (Config::read(path)?, Some(path.to_owned())),
@@ -178,7 +178,7 @@ fn run(path: Option<&Path>) -> Result<(), Trouble> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Failed(error.to_string()))?;
-    let ended = runtime.block_on(run::run(config, path));
+    let ended = runtime.block_on(run::run(config, path, clock));
     ended.map_err(|error: RunError| {
         if error.is_setup() { Trouble::Setup(chain(&error)) } else { Trouble::Failed(chain(&error)) }
     })

@@ -76,7 +76,7 @@ async fn status(State(shown): State<Held>) -> Answer {
             "required": destination.required,
             "counts": of(&counters, &destination.name, "delivery-"),
             "oldest_waiting": oldest.map(|(id, capture, since)| json!({
-                "delivery": id, "capture": capture, "since": since, "seconds": now.duration_since(since).as_secs(),
+                "delivery": id, "capture": capture, "since": since, "seconds": now.duration_since(since).as_secs().max(0),
             })),
             "in_flight": status.in_flight,
             "retried": status.retried,

@@ -39,6 +39,7 @@ pub(crate) fn capture(
     let feed = rules.feeds.get(&item.feed);
     let interpretation = match reading {
         Reading::Broken(Form::Junk) => return quarantine(tx, &item, Reason::Junk),
+        Reading::Broken(Form::Damaged) => return damaged(tx, &item),
         Reading::Broken(_) => return quarantine(tx, &item, Reason::BrokenFrame),
         Reading::NoSuchFeed => return quarantine(tx, &item, Reason::NoSuchFeed),
         Reading::Unreadable(reason) => return quarantine(tx, &item, reason),
@@ -56,6 +57,13 @@ pub(crate) fn capture(
         Interpretation::Quarantine(reason) => quarantine(tx, &item, reason),
         Interpretation::Change(change) => change_of(tx, rules, feed, &item, *change, cause),
     }
+}
+
+/// Its bytes are gone: somebody has to hear of that.
+fn damaged(tx: &mut Tx<'_>, item: &Marker) -> Result<(), StateError> {
+    let detail = item.id.to_string();
+    tx.raise_alarm(&format!("damaged:{}", item.id), "capture-damaged", detail.as_bytes(), item.received)?;
+    quarantine(tx, item, Reason::Damaged)
 }
 
 /// Whether the sender sent the very same message before. What was not delivered yet is tried again at once.

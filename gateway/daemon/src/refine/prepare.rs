@@ -28,7 +28,7 @@ pub(crate) struct Marker {
 
 /// What reading a capture came to.
 pub(crate) enum Reading {
-    /// Not a whole unit: kept as it is.
+    /// Not a whole unit, or no longer: kept as it is.
     Broken(Form),
     /// Its feed is no longer configured.
     NoSuchFeed,

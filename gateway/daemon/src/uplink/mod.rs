@@ -4,11 +4,11 @@ mod http;
 mod one;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use buffer::{Buffer, DeliveryId, LaneHead, StateError, Urgency};
 use deliver::{Backoff, Ended, Lane, Schedule};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -23,7 +23,7 @@ const PAGE: usize = 256;
 /// From so many lanes at hand on the uplink counts as busy.
 const BUSY: usize = 16;
 /// A lane whose head waits for so long is alarmed.
-const BLOCKED: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+const BLOCKED: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a destination needs to know.
 #[derive(Clone)]
@@ -81,13 +81,14 @@ impl Uplink {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StateError> {
         let settings = self.settings.borrow_and_update().clone();
         let mut schedule = Schedule::new(settings.max_in_flight, Backoff::default());
+        let begun = Instant::now();
         let sender = Arc::new(Sender::new(self.buffer.clone(), self.clock.clone()));
         let mut flights: JoinSet<(Lane, Flight)> = JoinSet::new();
         let mut after = DeliveryId(0);
         let mut more = true;
         while !stop.is_cancelled() {
             let settings = self.settings.borrow().clone();
-            let now = (self.clock)();
+            let now = begun.elapsed();
             if settings.live && more && schedule.room(now) > 0 {
                 let heads = self.heads(settings.number, after).await?;
                 more = heads.len() == PAGE;
@@ -109,16 +110,16 @@ impl Uplink {
                     (more, after) = (true, DeliveryId(0));
                 }
             }
-            self.show(&schedule);
+            self.show(&schedule, begun.elapsed());
             let wake = schedule.wake();
             tokio::select! {
                 Some(ended) = flights.join_next(), if !flights.is_empty() => {
                     let Ok((lane, done)) = ended else { continue };
-                    self.ended(&mut schedule, lane, done);
+                    self.ended(&mut schedule, lane, done, begun.elapsed());
                     more = true;
                 }
                 () = self.enqueued.notified() => more = true,
-                () = until(wake, &self.clock) => more = true,
+                () = until(begun, wake) => more = true,
                 changed = self.settings.changed() => {
                     if changed.is_err() {
                         break;
@@ -148,13 +149,12 @@ impl Uplink {
         self.buffer.state().read(move |read| read.ready_lanes(destination, 0, after, PAGE)).await
     }
 
-    fn ended(&self, schedule: &mut Schedule, lane: Lane, done: Flight) {
-        let now = (self.clock)();
+    fn ended(&self, schedule: &mut Schedule, lane: Lane, done: Flight, now: Duration) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.bytes += done.bytes;
         if done.ended == Ended::Settled {
             if done.delivered {
-                status.last_delivered = Some(now);
+                status.last_delivered = Some((self.clock)());
             }
         } else {
             status.retried += 1;
@@ -172,10 +172,14 @@ impl Uplink {
         schedule.end(lane, done.ended, now, random());
     }
 
-    fn show(&self, schedule: &Schedule) {
+    fn show(&self, schedule: &Schedule, now: Duration) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.in_flight = schedule.in_flight();
-        status.trouble = schedule.trouble();
+        // Shown as a time of day, which is only ever said, never waited for.
+        status.trouble = schedule.trouble().map(|(until, tries)| {
+            let wait = SignedDuration::try_from(until.saturating_sub(now)).unwrap_or_default();
+            ((self.clock)() + wait, tries)
+        });
     }
 
     /// Raises or clears the alarm about a lane that has been blocked for too long.
@@ -208,10 +212,10 @@ impl Uplink {
     }
 }
 
-async fn until(when: Option<Timestamp>, clock: &crate::Clock) {
+async fn until(begun: Instant, when: Option<Duration>) {
     match when {
         Some(when) => {
-            let wait = Duration::try_from(when.duration_since(clock())).unwrap_or(Duration::ZERO);
+            let wait = when.saturating_sub(begun.elapsed());
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
         None => core::future::pending().await,
