@@ -18,6 +18,8 @@ use crate::{House, ids};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_demo");
 
+const SKIPPED: &str = "skipped: this user may not mount a file system";
+
 /// A small file system in memory. Unmounted when dropped.
 struct Tmpfs(PathBuf);
 
@@ -29,7 +31,6 @@ impl Tmpfs {
         if mount.is_ok_and(|output| output.status.success()) {
             return Some(Self(at.to_owned()));
         }
-        println!("skipped: this user may not mount a file system");
         None
     }
 }
@@ -57,7 +58,9 @@ fn large(hospital: &mut Hospital, n: usize, length: usize) -> (String, Vec<u8>) 
 #[test]
 fn a_full_disk_refuses_keeps_what_was_acknowledged_and_takes_more_when_there_is_room() {
     let mount = tempfile::tempdir().unwrap();
-    let Some(_disk) = Tmpfs::mount(&mount.path().join("disk"), "size=400m") else { return };
+    let Some(_disk) = Tmpfs::mount(&mount.path().join("disk"), "size=400m") else {
+        return println!("{SKIPPED}");
+    };
     let disk = mount.path().join("disk");
     let runtime = Runtime::new().unwrap();
     let certificates = tempfile::tempdir().unwrap();
@@ -156,7 +159,9 @@ fn a_directory_that_cannot_be_written_ends_with_2_and_says_which() {
     assert_eq!(gateway.exit_code(), 2);
     assert!(gateway.log().contains(&beneath.display().to_string()), "{}", gateway.log());
 
-    let Some(disk) = Tmpfs::mount(&dir.path().join("read-only"), "size=8m,ro") else { return };
+    let Some(disk) = Tmpfs::mount(&dir.path().join("read-only"), "size=8m,ro") else {
+        return println!("{SKIPPED}");
+    };
     let data = disk.0.join("data");
     let mut gateway = Gateway::new(PROGRAM, &Setup { directory: Some(data.clone()), ..Setup::default() });
     gateway.spawn();
