@@ -119,6 +119,8 @@ pub fn build(
         text.push_str(&["ERR", "", &location, &error, "E", "", "", "", &reason].join(&separator));
         text.push('\r');
     }
+    // What is echoed from the sender must not end our own frame.
+    text.retain(|c| !matches!(c, '\u{b}' | '\u{1c}'));
     encoding_of(request_header).encode(&text)
 }
 
@@ -172,6 +174,12 @@ mod tests {
         let message = b"MSH|^~\\&|HIS|H1|GW|S|20261124||ADT^A01|ID7|T^x|2.3.1\r";
         let answer = "MSH|^~\\&|GW|S|HIS|H1|20261124080000+0800||ACK^A01|G1|T|2.3.1\rMSA|AA|ID7\r";
         assert_eq!(built(message, Code::Accept, None), answer);
+    }
+
+    #[test]
+    fn what_is_echoed_never_ends_the_answers_own_frame() {
+        let answer = built(b"MSH|^~\\&|A|B|||1||ADT^A01|ID\x1c|P|2.4\r", Code::Accept, None);
+        assert!(answer.ends_with("MSA|AA|ID\r"), "{answer:?}");
     }
 
     #[test]

@@ -209,7 +209,8 @@ impl Framer {
         if self.buffer.len() <= self.max_message + 1 {
             return None;
         }
-        let head = Bytes::copy_from_slice(&self.buffer[..HEAD.min(self.buffer.len())]);
+        // No more than what the limit lets in, so that it does not matter what else has come by now.
+        let head = Bytes::copy_from_slice(&self.buffer[..HEAD.min(self.max_message + 1)]);
         self.state = State::Skipping;
         Some(Event::TooLarge { head })
     }
@@ -329,7 +330,7 @@ mod tests {
     fn a_frame_above_the_limit_is_skipped_and_the_next_one_is_taken() {
         let found = events(&[b"\x0b12345", b"6789\x1c\r\x0bnext\x1c\r"], 4);
         let head = Bytes::from_static(b"12345");
-        assert!(matches!(&found[0], Event::TooLarge { head: h } if h.starts_with(&head)), "{found:?}");
+        assert_eq!(found[0], Event::TooLarge { head }, "the same however the stream was cut");
         assert_eq!(found[1..], [message(b"next", Ending::Standard)]);
     }
 
