@@ -3,7 +3,11 @@
 //! The next frame is looked at only when the last one is answered: order on a connection is kept whatever the buffer
 //! does, and a sender that does not read its answers slows down itself alone.
 
+use core::future::poll_fn;
+use core::mem::MaybeUninit;
 use core::net::IpAddr;
+use core::pin::Pin;
+use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
@@ -14,7 +18,7 @@ use feed::{Capture, Form, Refusal};
 use hl7::Header;
 use hl7::ack::{Code, Problem};
 use hl7::frame::{Event, Framer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -148,19 +152,22 @@ impl Connection {
             // A frame in hand is taken to its end; its timeout bounds that.
             () = self.stop.cancelled(), if !self.framer.in_frame() => return Ok(Read::Stop),
         };
-        let mut bytes = [0; READ];
-        match self.stream.try_read(&mut bytes) {
-            Ok(0) => Ok(Read::End),
-            Ok(n) => {
-                self.framer.push(&bytes[..n]);
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut bytes = ReadBuf::uninit(&mut space);
+        // Polled and not tried: then tokio knows from a short read that nothing is left, and saves the call that says so.
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.stream).poll_read(cx, &mut bytes))).await;
+        match polled {
+            Poll::Pending => Ok(Read::Some),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) if bytes.filled().is_empty() => Ok(Read::End),
+            Poll::Ready(Ok(())) => {
+                self.framer.push(bytes.filled());
                 match &mut self.memory {
                     Some(held) => held.merge(permit),
                     None => self.memory = Some(permit),
                 }
                 Ok(Read::Some)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Some),
-            Err(error) => Err(error),
         }
     }
 

@@ -3,6 +3,7 @@
 mod http;
 mod one;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,40 @@ pub struct Uplink {
     pub clock: crate::Clock,
 }
 
+/// The heads of lanes that wait, read page by page, oldest first. One that was settled since it was read is noticed by
+/// its flight; what came since is in the next round.
+struct Ready {
+    heads: VecDeque<LaneHead>,
+    /// Where the next page of this round begins; 0 between two rounds.
+    after: DeliveryId,
+    /// Whether there is a reason for another round.
+    again: bool,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self { heads: VecDeque::new(), after: DeliveryId(0), again: true }
+    }
+}
+
+impl Ready {
+    async fn next(&mut self, buffer: &Buffer, destination: u16) -> Result<Option<LaneHead>, StateError> {
+        loop {
+            if let Some(head) = self.heads.pop_front() {
+                return Ok(Some(head));
+            }
+            if self.after == DeliveryId(0) && !core::mem::take(&mut self.again) {
+                return Ok(None);
+            }
+            let after = self.after;
+            let page = buffer.state().read(move |read| read.ready_lanes(destination, 0, after, PAGE));
+            self.heads = page.await?.into();
+            let last = self.heads.back().filter(|_| self.heads.len() == PAGE);
+            self.after = last.map_or(DeliveryId(0), |head| head.head);
+        }
+    }
+}
+
 impl Uplink {
     /// Delivers until `stop`, then lets what is in flight finish.
     ///
@@ -84,31 +119,26 @@ impl Uplink {
         let begun = Instant::now();
         let sender = Arc::new(Sender::new(self.buffer.clone(), self.clock.clone()));
         let mut flights: JoinSet<(Lane, Flight)> = JoinSet::new();
-        let mut after = DeliveryId(0);
-        let mut more = true;
+        let mut ready = Ready::default();
         while !stop.is_cancelled() {
             let settings = self.settings.borrow().clone();
             let now = begun.elapsed();
-            if settings.live && more && schedule.room(now) > 0 {
-                let heads = self.heads(settings.number, after).await?;
-                more = heads.len() == PAGE;
-                after =
-                    if more { heads.last().map_or(DeliveryId(0), |head| head.head) } else { DeliveryId(0) };
+            while settings.live && schedule.room(now) > 0 {
+                let Some(head) = ready.next(&self.buffer, settings.number).await? else { break };
+                if !schedule.start(head.lane, now) {
+                    continue;
+                }
                 // With many at hand nothing lingers: what is settled makes room for the next.
-                let urgency = if heads.len() >= BUSY { Urgency::Now } else { Urgency::Soon };
-                for head in heads {
-                    if schedule.start(head.lane, now) {
-                        let (sender, settings, tries) =
-                            (sender.clone(), settings.clone(), schedule.tries(&head.lane));
-                        flights.spawn(async move {
-                            (head.lane, sender.deliver(&settings, head.head, tries, urgency).await)
-                        });
-                    }
-                }
-                // A page that was cut short by the ceiling is looked at again when there is room.
-                if schedule.room(now) == 0 {
-                    (more, after) = (true, DeliveryId(0));
-                }
+                let urgency = if schedule.in_flight() + ready.heads.len() >= BUSY {
+                    Urgency::Now
+                } else {
+                    Urgency::Soon
+                };
+                let (sender, settings, tries) =
+                    (sender.clone(), settings.clone(), schedule.tries(&head.lane));
+                flights.spawn(async move {
+                    (head.lane, sender.deliver(&settings, head.head, tries, urgency).await)
+                });
             }
             self.show(&schedule, begun.elapsed());
             let wake = schedule.wake();
@@ -116,21 +146,21 @@ impl Uplink {
                 Some(ended) = flights.join_next(), if !flights.is_empty() => {
                     let Ok((lane, done)) = ended else { continue };
                     self.ended(&mut schedule, lane, done, begun.elapsed());
-                    more = true;
+                    ready.again = true;
                 }
-                () = self.enqueued.notified() => more = true,
-                () = until(begun, wake) => more = true,
+                () = self.enqueued.notified() => ready.again = true,
+                () = until(begun, wake) => ready.again = true,
                 changed = self.settings.changed() => {
                     if changed.is_err() {
                         break;
                     }
                     schedule.set_ceiling(self.settings.borrow().max_in_flight);
                     schedule.retry_now();
-                    more = true;
+                    ready.again = true;
                 }
                 () = tokio::time::sleep(Duration::from_secs(30)) => {
                     self.alarm_blocked().await?;
-                    more = true;
+                    ready.again = true;
                 }
                 () = stop.cancelled() => break,
             }
@@ -143,10 +173,6 @@ impl Uplink {
             );
         }
         Ok(())
-    }
-
-    async fn heads(&self, destination: u16, after: DeliveryId) -> Result<Vec<LaneHead>, StateError> {
-        self.buffer.state().read(move |read| read.ready_lanes(destination, 0, after, PAGE)).await
     }
 
     fn ended(&self, schedule: &mut Schedule, lane: Lane, done: Flight, now: Duration) {

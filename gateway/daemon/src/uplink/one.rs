@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use buffer::{
-    Buffer, DeadResource, Delivery, DeliveryId, Read, Receipt, RecordRef, Settled, SettledAs, StateError, Tx,
-    Urgency,
+    Buffer, DeadResource, Delivery, DeliveryId, DeliveryState, Read, Receipt, RecordRef, Settled, SettledAs,
+    StateError, Tx, Urgency,
 };
 use deliver::{Attempt, Choice, Class, Ended, EntryEnd, Item, Step, choose, classify, retry_after};
 use feed::CaptureId;
@@ -121,6 +121,9 @@ impl Sender {
         let number = settings.number;
         let load = self.buffer.state().read(move |read| {
             let delivery = read.delivery(id)?.ok_or(StateError::NoDelivery(id))?;
+            if delivery.state != DeliveryState::Waiting {
+                return Err(StateError::NotWaiting(id));
+            }
             let parcels = parcels(read, number, &delivery)?;
             Ok((delivery, parcels))
         });
