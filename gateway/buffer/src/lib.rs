@@ -32,3 +32,13 @@ pub use state::{
     OutcomeKind, OutcomeKindError, Read, Receipt, RecordRef, RecordRow, SchemaError, Seen, SegmentRow,
     SegmentState, Settled, SettledAs, State, StateError, Tx, Urgency, VERSION,
 };
+
+/// Lets the calling thread, and those it starts, give way to threads that acknowledge captures. What waits in the buffer
+/// is safe; a sender that waits is not served.
+pub fn give_way() {
+    /// Steps of niceness (setpriority(2)): under full load about a tenth of the processor is left.
+    const STEPS: i32 = 10;
+    if let Err(error) = rustix::process::nice(STEPS) {
+        log::debug!("a thread keeps its priority: {error}");
+    }
+}

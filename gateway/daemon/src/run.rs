@@ -13,13 +13,14 @@ use io::mllp;
 use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{Config, ConfigError, Destination, Feed, Mode};
 use crate::notify::{ROUND, Watchdog, tell};
 use crate::refine::{DestinationRules, FeedRules, Operations, Refine, Rules};
-use crate::supervise::Supervisor;
+use crate::supervise::{Place, Supervisor};
 use crate::uplink::{self, Endpoint, EndpointError, Uplink};
 use crate::{Clock, chain, check, clock, control};
 
@@ -92,11 +93,12 @@ pub(crate) struct Shown {
     pub(crate) reload: Arc<Notify>,
 }
 
-/// Runs until SIGTERM or SIGINT. `path` is where the configuration is read again on SIGHUP.
+/// Runs until SIGTERM or SIGINT. `path` is where the configuration is read again on SIGHUP. Feeds run on the runtime that
+/// this is polled on; everything that may wait runs on `work`, whose threads should [give way](buffer::give_way).
 ///
 /// # Errors
 /// When it cannot start; once it runs, only when the state is beyond help.
-pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<(), RunError> {
+pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Handle) -> Result<(), RunError> {
     let started = clock();
     let begun = Instant::now();
     let kek = check::key(&config)?;
@@ -134,7 +136,8 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<
         reload: reload.clone(),
     });
     let mut gateway = Gateway {
-        supervisor: Supervisor::new(),
+        supervisor: Supervisor::new(work.clone()),
+        work,
         shown: shown.clone(),
         memory: Arc::new(Semaphore::new(mllp::MEMORY)),
         enqueued: enqueued.clone(),
@@ -144,7 +147,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<
         site,
     };
     control::serve(shown.clone(), &mut gateway.supervisor).map_err(RunError::Control)?;
-    gateway.supervisor.start("refine", {
+    gateway.supervisor.start("refine", Place::Work, {
         let (buffer, committed) = (buffer.clone(), committed.clone());
         move |stop| {
             let refine = Refine {
@@ -192,6 +195,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<
 
 /// The running parts.
 struct Gateway {
+    work: Handle,
     supervisor: Supervisor,
     shown: Arc<Shown>,
     memory: Arc<Semaphore>,
@@ -254,7 +258,7 @@ impl Gateway {
     /// Maintenance, on a thread of its own.
     fn maintain(&self, buffer: &Buffer, done: tokio::sync::mpsc::Sender<()>) {
         let (buffer, shown) = (buffer.clone(), self.shown.clone());
-        tokio::task::spawn_blocking(move || {
+        self.work.spawn_blocking(move || {
             let vouched = lock(&shown.config).site.clock_trusted;
             match buffer.maintain((shown.clock)(), clock::trust(vouched)) {
                 Ok(maintained) => *lock(&shown.usage) = maintained.usage,
@@ -377,7 +381,7 @@ impl Gateway {
         // The first start takes the listener that is there; a later one makes its own.
         let first = Arc::new(Mutex::new(listener));
         let feed = feed.clone();
-        self.supervisor.start(&format!("feed {}", feed.name), move |stop| {
+        self.supervisor.start(&format!("feed {}", feed.name), Place::Door, move |stop| {
             let (first, settings, context, feed) =
                 (first.clone(), settings.clone(), context.clone(), feed.clone());
             async move {
@@ -402,7 +406,7 @@ impl Gateway {
         self.destinations.insert(destination.name.clone(), sender);
         let (buffer, clock, enqueued) =
             (self.shown.buffer.clone(), self.shown.clock.clone(), self.enqueued.clone());
-        self.supervisor.start(&format!("destination {}", destination.name), move |stop| {
+        self.supervisor.start(&format!("destination {}", destination.name), Place::Work, move |stop| {
             let uplink = Uplink {
                 buffer: buffer.clone(),
                 settings: settings.clone(),

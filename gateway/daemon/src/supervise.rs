@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -16,13 +17,25 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Tasks by name.
 pub(crate) struct Supervisor {
+    /// Where tasks run that give way to the doors.
+    work: Handle,
     tasks: JoinSet<Result<(), String>>,
     running: BTreeMap<Id, String>,
     made: BTreeMap<String, Task>,
 }
 
+/// Where a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Among what senders wait for.
+    Door,
+    /// Among what gives way.
+    Work,
+}
+
 struct Task {
     make: Make,
+    place: Place,
     stop: CancellationToken,
     failures: u32,
 }
@@ -36,17 +49,21 @@ pub(crate) struct Fallen {
 }
 
 impl Supervisor {
-    pub(crate) fn new() -> Self {
-        Self { tasks: JoinSet::new(), running: BTreeMap::new(), made: BTreeMap::new() }
+    pub(crate) fn new(work: Handle) -> Self {
+        Self { work, tasks: JoinSet::new(), running: BTreeMap::new(), made: BTreeMap::new() }
     }
 
     /// Starts a task; `make` makes it anew each time.
-    pub(crate) fn start<F>(&mut self, name: &str, make: impl Fn(CancellationToken) -> F + Send + 'static)
-    where
+    pub(crate) fn start<F>(
+        &mut self,
+        name: &str,
+        place: Place,
+        make: impl Fn(CancellationToken) -> F + Send + 'static,
+    ) where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
         let make: Make = Box::new(move |stop| Box::pin(make(stop)));
-        let task = Task { make, stop: CancellationToken::new(), failures: 0 };
+        let task = Task { make, place, stop: CancellationToken::new(), failures: 0 };
         self.made.insert(name.to_owned(), task);
         self.again(name);
     }
@@ -54,7 +71,11 @@ impl Supervisor {
     /// Starts a task again after it has fallen.
     pub(crate) fn again(&mut self, name: &str) {
         if let Some(task) = self.made.get(name) {
-            let handle = self.tasks.spawn((task.make)(task.stop.clone()));
+            let work = (task.make)(task.stop.clone());
+            let handle = match task.place {
+                Place::Door => self.tasks.spawn(work),
+                Place::Work => self.tasks.spawn_on(work, &self.work),
+            };
             self.running.insert(handle.id(), name.to_owned());
         }
     }

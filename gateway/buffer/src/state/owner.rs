@@ -259,8 +259,12 @@ impl Shared {
     }
 }
 
-/// Starts a named thread.
+/// Starts a named thread that gives way to the acknowledgement of captures.
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SchemaError> {
+    let work = move || {
+        crate::give_way();
+        work();
+    };
     std::thread::Builder::new().name(name.into()).spawn(work).map_err(SchemaError::Thread)
 }
 

@@ -12,6 +12,8 @@ use clap::Parser as _;
 use log::LevelFilter;
 use serde_json::{Value, json};
 
+use tokio::runtime::Builder;
+
 use crate::config::{Config, ConfigError, KeySource};
 use crate::run::{self, RunError};
 use crate::{Clock, chain, check, clock};
@@ -176,9 +178,14 @@ fn run(path: Option<&Path>, clock: Clock) -> Result<(), Trouble> {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Trouble::Failed(error.to_string()))?;
-    let ended = runtime.block_on(run::run(config, path, clock));
+    let runtime = |name: &str, begin: fn()| {
+        let runtime =
+            Builder::new_multi_thread().enable_all().thread_name(name).on_thread_start(begin).build();
+        runtime.map_err(|error| Trouble::Failed(error.to_string()))
+    };
+    // Senders are answered by threads of their own; everything else gives way to them.
+    let (door, work) = (runtime("door", || {})?, runtime("work", buffer::give_way)?);
+    let ended = door.block_on(run::run(config, path, clock, work.handle().clone()));
     ended.map_err(|error: RunError| {
         if error.is_setup() { Trouble::Setup(chain(&error)) } else { Trouble::Failed(chain(&error)) }
     })

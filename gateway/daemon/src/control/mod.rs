@@ -19,7 +19,7 @@ use axum::serve::IncomingStream;
 use tokio::net::UnixListener;
 
 use crate::run::Shown;
-use crate::supervise::Supervisor;
+use crate::supervise::{Place, Supervisor};
 
 /// The name of the socket beside the buffer.
 pub(crate) const SOCKET: &str = "control.sock";
@@ -60,11 +60,12 @@ pub(crate) fn serve(shown: Held, supervisor: &mut Supervisor) -> io::Result<()> 
     for (rights, listener) in sockets {
         listener.set_nonblocking(true)?;
         let (shown, name) = (shown.clone(), format!("control {rights:?}"));
-        supervisor.start(&name, move |stop| {
+        supervisor.start(&name, Place::Work, move |stop| {
             let router = router(rights, shown.clone());
-            let listener = listener.try_clone().and_then(UnixListener::from_std);
+            let listener = listener.try_clone();
             async move {
-                let listener = listener.map_err(|error| error.to_string())?;
+                let listener =
+                    listener.and_then(UnixListener::from_std).map_err(|error| error.to_string())?;
                 let service = router.into_make_service_with_connect_info::<Caller>();
                 let serve = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
                 // A listing that is being read does not keep the gateway from stopping.
