@@ -122,6 +122,11 @@ impl Gateway {
     /// Starts it and waits until it answers.
     pub fn start(&mut self) {
         self.spawn();
+        self.answers();
+    }
+
+    /// Waits until it answers after [`Gateway::spawn`].
+    pub fn answers(&mut self) {
         let end = Instant::now() + PATIENCE;
         while self.cli(&["status", "--json"]).is_err() {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
