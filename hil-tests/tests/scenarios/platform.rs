@@ -37,6 +37,9 @@ fn an_outage_is_buffered_and_caught_up_in_order_without_a_duplicate() {
     assert!(faults.is_empty(), "{faults:?}");
     let seen = house.platform.seen();
     assert_eq!((seen.back_in_time, seen.same_position_other_content), (0, 0));
+    for (url, body) in &seen.resources {
+        assert!(render::fhir::position_of(body).is_some(), "{url} does not say its position");
+    }
     assert_eq!(house.at_platform("Patient").len(), 20);
     assert_eq!(house.at_platform("Observation").len(), 100);
 }
