@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Cidr, Refused, Stats};
@@ -24,6 +25,9 @@ pub const MEMORY: usize = 64 << 20;
 
 /// How long connections may take to finish what is in hand when the listener stops.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Refused connections are told so often; `feeds` counts all of them.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// How a listener behaves. Read anew for every frame.
 #[derive(Clone, Debug)]
@@ -82,6 +86,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
+    let mut quiet_until: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -94,7 +99,11 @@ pub async fn serve(
                 let current = settings.borrow().clone();
                 if let Some(why) = refusal(&current, &context.stats, peer) {
                     context.stats.refused(why);
-                    log::warn!("feed {}: connection from {peer} closed: {}", current.feed, why.code());
+                    // Ten thousand of them are counted, not told one by one.
+                    if quiet_until.is_none_or(|until| Instant::now() >= until) {
+                        quiet_until = Some(Instant::now() + SAY_AGAIN);
+                        log::warn!("feed {}: connection from {peer} closed: {}", current.feed, why.code());
+                    }
                     continue;
                 }
                 context.stats.connected(peer);

@@ -1,0 +1,274 @@
+//! The listener over real TCP: what the leading engine gets wrong (glued, lost or never answered messages), and more.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use feed::{Capture, CaptureId, Commit, FeedName, Form, Intake, Mark, Refusal, Ticket};
+use io::mllp::{self, WhenFull};
+use io::{Cidr, Stats};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Takes everything at once, panics at a message that says so, and refuses while it is told to.
+#[derive(Default)]
+struct Store {
+    captures: Mutex<Vec<Capture>>,
+    refusing: Mutex<Option<Refusal>>,
+}
+
+impl Intake for Store {
+    fn submit(&self, capture: Capture, _: Option<Mark>) -> Ticket {
+        let (answer, ticket) = Ticket::new();
+        if let Some(refusal) = *self.refusing.lock().unwrap() {
+            answer.give(Err(refusal));
+            return ticket;
+        }
+        assert!(!capture.body.ends_with(b"|PANIC"), "as the test asked");
+        let mut captures = self.captures.lock().unwrap();
+        captures.push(capture);
+        answer.give(Ok(Commit { capture: CaptureId::new(1, captures.len() as u32) }));
+        ticket
+    }
+}
+
+/// A listener with its store.
+struct House {
+    runtime: Runtime,
+    address: SocketAddr,
+    store: Arc<Store>,
+    stats: Arc<Stats>,
+    memory: Arc<Semaphore>,
+    stop: CancellationToken,
+    _settings: watch::Sender<Arc<mllp::Settings>>,
+}
+
+impl House {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut mllp::Settings)) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut settings = mllp::Settings {
+            feed: FeedName::new("his").unwrap(),
+            allow: Cidr::loopback(),
+            when_full: WhenFull::Refuse,
+            max_message: 16 << 20,
+            max_connections: 64,
+            idle_timeout: None,
+            frame_timeout: Duration::from_secs(30),
+            zone: TimeZone::UTC,
+        };
+        change(&mut settings);
+        let (store, stats, stop) =
+            (Arc::<Store>::default(), Arc::<Stats>::default(), CancellationToken::new());
+        let memory = Arc::new(Semaphore::new(mllp::MEMORY));
+        let context = mllp::Context {
+            intake: store.clone(),
+            memory: memory.clone(),
+            clock: Arc::new(Timestamp::now),
+            stats: stats.clone(),
+        };
+        let (_settings, seen) = watch::channel(Arc::new(settings));
+        let stopped = stop.clone();
+        runtime.spawn(async move { mllp::serve(listener, seen, context, stopped).await.unwrap() });
+        Self { runtime, address, store, stats, memory, stop, _settings }
+    }
+
+    /// Sends a stream in pieces, ends it, and gives everything that came back.
+    fn answers(&self, pieces: &[&[u8]]) -> Vec<String> {
+        self.runtime.block_on(async {
+            let stream = TcpStream::connect(self.address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let (mut reader, mut writer) = stream.into_split();
+            let reading = tokio::spawn(async move {
+                let mut all = Vec::new();
+                reader.read_to_end(&mut all).await.map(|_| all).unwrap_or_default()
+            });
+            for piece in pieces {
+                writer.write_all(piece).await.unwrap();
+            }
+            writer.shutdown().await.unwrap();
+            told(&reading.await.unwrap())
+        })
+    }
+
+    fn stored(&self) -> Vec<(Form, Vec<u8>)> {
+        self.store.captures.lock().unwrap().iter().map(|c| (c.form, c.body.to_vec())).collect()
+    }
+}
+
+/// `AA 1`, `AR` and so on, of each answer in a stream.
+fn told(stream: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(stream);
+    let answers = text.split('\u{b}').filter(|answer| !answer.is_empty());
+    answers
+        .map(|answer| {
+            assert!(answer.ends_with("\u{1c}\r"), "{answer:?}");
+            let msa = answer.split('\r').find(|segment| segment.starts_with("MSA|")).unwrap();
+            msa.split('|').skip(1).take(2).collect::<Vec<_>>().join(" ").trim().to_owned()
+        })
+        .collect()
+}
+
+fn message(id: &str) -> Vec<u8> {
+    format!("MSH|^~\\&|HIS|H|GW|R|20261124||ADT^A08|{id}|P|2.4\rPID|1||{id}").into_bytes()
+}
+
+fn framed(id: &str) -> Vec<u8> {
+    [b"\x0b", message(id).as_slice(), b"\x1c\r"].concat()
+}
+
+#[test]
+fn two_messages_are_two_captures_and_two_answers_however_the_first_one_ends() {
+    let (one, two) = (message("1"), framed("2"));
+    for end in [&b"\x1c\r"[..], b"\x1c\n", b"\x1c\r\n", b"\x1c", b"\x1c\r\x1c\r", b"\x1c\rlog line\r\n"] {
+        let house = House::new();
+        let stream = [b"\x0b", one.as_slice(), end, two.as_slice()].concat();
+        assert_eq!(house.answers(&[&stream]), ["AA 1", "AA 2"], "{end:?}");
+        let whole: Vec<_> = house.stored().into_iter().filter(|(form, _)| *form == Form::Whole).collect();
+        assert_eq!(whole, [(Form::Whole, message("1")), (Form::Whole, message("2"))], "{end:?}");
+    }
+}
+
+#[test]
+fn an_aborted_frame_is_kept_as_broken_and_the_next_one_is_answered() {
+    let house = House::new();
+    let aborted = [b"\x0b", &message("1")[..40]].concat();
+    assert_eq!(house.answers(&[&aborted, &framed("2")]), ["AA 2"]);
+    assert_eq!(house.stored(), [(Form::Broken, message("1")[..40].to_vec()), (Form::Whole, message("2"))]);
+    assert_eq!(house.answers(&[&aborted]), [""; 0]);
+    assert_eq!(house.stored().len(), 3, "half a frame and the end of the stream are kept too");
+    assert_eq!(house.stats.view().broken, 2);
+}
+
+#[test]
+fn empty_frames_junk_and_what_is_no_hl7_disturb_nobody_and_are_counted() {
+    let house = House::new();
+    assert_eq!(house.answers(&[b"\x0b\x1c\r", &framed("1")]), ["AA 1"]);
+    assert_eq!(house.answers(&[b"\x0bhello\x1c\r", &framed("2")]), ["AR", "AA 2"]);
+    assert_eq!(house.answers(&[&message("3"), b"\r"]), [""; 0]);
+    assert_eq!(house.answers(&[b"\x1c\r\x0b"]), [""; 0]);
+    let view = house.stats.view();
+    assert_eq!((view.empty, view.acknowledged), (1, 2));
+    assert!(view.junk_bytes > 0);
+    let junk = house.stored().into_iter().filter(|(form, _)| *form == Form::Junk).count();
+    assert_eq!(junk, 3, "what is no HL7, what has no VT, and a stray end");
+}
+
+#[test]
+fn twenty_thousand_pipelined_messages_are_answered_in_their_order() {
+    let house = House::new();
+    let filler = "x".repeat(900);
+    let mut stream = Vec::new();
+    for n in 0..20_000 {
+        stream.extend_from_slice(
+            format!("\x0bMSH|^~\\&|HIS|H|GW|R|1||ADT^A08|{n}|P|2.4\rZZZ|{filler}\x1c\r").as_bytes(),
+        );
+    }
+    let answers = house.answers(&[&stream]);
+    let expected: Vec<String> = (0..20_000).map(|n| format!("AA {n}")).collect();
+    assert!(answers == expected, "{} answers", answers.len());
+    assert_eq!(house.stored().len(), 20_000);
+    // What has been handled holds no memory.
+    house.runtime.block_on(async {
+        let all = house.memory.acquire_many(mllp::MEMORY as u32).await;
+        assert!(all.is_ok());
+    });
+}
+
+#[test]
+fn a_pause_inside_a_frame_loses_nothing() {
+    let house = House::new();
+    let frame = framed("1");
+    let answers = house.runtime.block_on(async {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        // Longer than other receivers wait before they throw away what they have; once even behind an FS inside text.
+        for piece in [&frame[..20], b"\x1c", &frame[20..]] {
+            stream.write_all(piece).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(if piece == b"\x1c" { 100 } else { 700 })).await;
+        }
+        stream.shutdown().await.unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        told(&all)
+    });
+    assert_eq!(answers, ["AA 1"]);
+}
+
+#[test]
+fn what_is_not_stored_is_never_acknowledged() {
+    let house = House::new();
+    *house.store.refusing.lock().unwrap() = Some(Refusal::Disk);
+    assert_eq!(house.answers(&[&framed("1")]), ["AE 1"]);
+    *house.store.refusing.lock().unwrap() = Some(Refusal::Full);
+    assert_eq!(house.answers(&[&framed("2")]), ["AE 2"]);
+    *house.store.refusing.lock().unwrap() = None;
+    assert_eq!(house.answers(&[&framed("1")]), ["AA 1"]);
+
+    let house = House::with(|settings| settings.when_full = WhenFull::Close);
+    *house.store.refusing.lock().unwrap() = Some(Refusal::Full);
+    assert_eq!(house.answers(&[&framed("1"), &framed("2")]), [""; 0]);
+}
+
+#[test]
+fn a_connection_that_fails_inside_ends_alone() {
+    let house = House::new();
+    let panics = [b"\x0b", message("1").as_slice(), b"|PANIC\x1c\r"].concat();
+    assert_eq!(house.answers(&[&panics]), [""; 0]);
+    assert_eq!(house.answers(&[&framed("2")]), ["AA 2"]);
+    assert_eq!(house.stats.view().connections, 0);
+}
+
+#[test]
+fn a_sender_that_never_reads_its_answers_holds_up_itself_alone() {
+    let house = House::new();
+    house.runtime.block_on(async {
+        let mut deaf = TcpStream::connect(house.address).await.unwrap();
+        let frames: Vec<u8> = (0..500).flat_map(|n| framed(&n.to_string())).collect();
+        // Until its answers are dammed up, and then what it sends.
+        while tokio::time::timeout(Duration::from_millis(500), deaf.write_all(&frames)).await.is_ok() {}
+        let before = house.stored().len();
+        assert!(before > 0);
+    });
+    assert_eq!(house.answers(&[&framed("2")]), ["AA 2"]);
+}
+
+#[test]
+fn who_may_not_connect_and_who_is_one_too_many_is_closed_and_counted() {
+    let house = House::with(|settings| settings.allow = vec!["10.0.0.0/8".parse().unwrap()]);
+    let mut closed = house.runtime.block_on(TcpStream::connect(house.address)).unwrap();
+    let end = house.runtime.block_on(async { closed.read(&mut [0; 1]).await });
+    assert!(matches!(end, Ok(0) | Err(_)));
+    let refused: u64 = house.stats.view().refused.iter().map(|(_, n)| n).sum();
+    assert_eq!(refused, 1);
+}
+
+#[test]
+fn a_stop_lets_the_message_in_hand_finish() {
+    let house = House::new();
+    let frame = framed("1");
+    let answers = house.runtime.block_on(async {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(&frame[..30]).await.unwrap();
+        while house.stats.view().connections == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        house.stop.cancel();
+        stream.write_all(&frame[30..]).await.unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        told(&all)
+    });
+    assert_eq!(answers, ["AA 1"]);
+}
