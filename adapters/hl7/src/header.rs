@@ -65,8 +65,8 @@ pub enum Unreadable {
     /// It is written in UTF-16.
     #[error("UTF-16: MLLP needs a character set whose bytes hold ASCII, send UTF-8 or GB18030")]
     Utf16,
-    /// MSH-2 is empty or no delimiters.
-    #[error("MSH-2 does not name the delimiters, it should be ^~\\&")]
+    /// MSH-1 or MSH-2 is empty or no delimiters.
+    #[error("MSH-1 and MSH-2 do not name the delimiters, a header should begin with MSH|^~\\&")]
     Delimiters,
 }
 
@@ -126,7 +126,7 @@ impl Delimiters {
             escape,
             subcomponent,
         };
-        if encoding.is_empty() || !distinct(encoding) {
+        if encoding.is_empty() || !distinct(encoding) || !distinct(&[field]) {
             return Err(Unreadable::Delimiters);
         }
         Ok(match *encoding {

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2};
 
 use crate::charset::{self, Charset, CharsetError, Learned};
 use crate::escape;
@@ -129,7 +129,7 @@ impl Message {
 impl<'m> Segment<'m> {
     /// Its name: what stands before the first field separator.
     pub fn name(&self) -> &'m str {
-        self.line.split(char::from(self.delimiters.field)).next().unwrap_or_default().trim()
+        pieces(self.line, self.delimiters.field).next().unwrap_or_default().trim()
     }
 
     /// Its text without the line end.
@@ -156,9 +156,31 @@ impl<'m> Segment<'m> {
         Field(Part { raw, delimiters, charset: self.charset })
     }
 
-    fn nth(&self, n: usize) -> &'m str {
-        self.line.split(char::from(self.delimiters.field)).nth(n).unwrap_or_default()
+    /// All fields from number 1 on; to visit many of them this is faster than [`Segment::field`] for each.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'m>> {
+        let header = self.name() == "MSH";
+        let (delimiters, charset) = (self.delimiters, self.charset);
+        let separator = self.line.get(3..4).filter(|_| header);
+        let rest = pieces(self.line, delimiters.field).skip(1);
+        separator.into_iter().chain(rest).enumerate().map(move |(n, raw)| {
+            let delimiters = if header && n < 2 { NO_DELIMITERS } else { delimiters };
+            Field(Part { raw, delimiters, charset })
+        })
     }
+
+    fn nth(&self, n: usize) -> &'m str {
+        pieces(self.line, self.delimiters.field).nth(n).unwrap_or_default()
+    }
+}
+
+/// The pieces of a text between delimiters, which are ASCII and so cut no character.
+fn pieces(text: &str, delimiter: u8) -> impl Iterator<Item = &str> {
+    let ends = memchr_iter(delimiter, text.as_bytes()).chain(core::iter::once(text.len()));
+    ends.scan(0, move |start, end| {
+        let piece = text.get(*start..end).unwrap_or_default();
+        *start = end + 1;
+        Some(piece)
+    })
 }
 
 /// Bytes that stand in no text.
@@ -258,11 +280,11 @@ impl<'m> Component<'m> {
 
 impl<'m> Part<'m> {
     fn split(self, at: u8) -> impl Iterator<Item = Self> {
-        self.raw.split(char::from(at)).map(move |raw| Self { raw, ..self })
+        pieces(self.raw, at).map(move |raw| Self { raw, ..self })
     }
 
     fn nth(self, at: u8, n: usize) -> Self {
-        let raw = n.checked_sub(1).and_then(|n| self.raw.split(char::from(at)).nth(n)).unwrap_or_default();
+        let raw = n.checked_sub(1).and_then(|n| pieces(self.raw, at).nth(n)).unwrap_or_default();
         Self { raw, ..self }
     }
 
@@ -327,6 +349,19 @@ mod tests {
             ["7", "8"]
         );
         assert_eq!(pid.field(4).text(), "n$m");
+    }
+
+    #[test]
+    fn fields_one_by_one_are_the_fields_by_number() {
+        let message = read("MSH|^~\\&|A|B~C|||1||ADT^A01|7|P|2.4\rPID|1||a^b~c||\rZZZ\r");
+        for segment in message.segments() {
+            let all: Vec<&str> = segment.fields().map(|field| field.raw()).collect();
+            let numbered: Vec<&str> = (1..=all.len()).map(|n| segment.field(n).raw()).collect();
+            assert_eq!(all, numbered);
+            assert!(segment.field(all.len() + 1).is_empty());
+            let repetitions = segment.fields().map(|field| field.repetitions().count());
+            assert!(repetitions.eq((1..=all.len()).map(|n| segment.field(n).repetitions().count())));
+        }
     }
 
     #[test]
