@@ -226,7 +226,10 @@ fn a_connection_that_fails_inside_ends_alone() {
     let panics = [b"\x0b", message("1").as_slice(), b"|PANIC\x1c\r"].concat();
     assert_eq!(house.answers(&[&panics]), [""; 0]);
     assert_eq!(house.answers(&[&framed("2")]), ["AA 2"]);
-    assert_eq!(house.stats.view().connections, 0);
+    // Both are counted out, the one that failed like any other.
+    while house.stats.view().connections > 0 {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
