@@ -161,6 +161,20 @@ impl Hospital {
         self.message(&format!("ADT^{event}"), &format!("EVN|{event}|{time}\r{}\r{pv1}{dg1}", person.pid()))
     }
 
+    /// A step of a visit, in a ward and of a class as in PV1-2; `start` is PV1-44.
+    pub fn step(
+        &mut self,
+        event: &str,
+        person: &Person,
+        ward: &str,
+        class: &str,
+        start: &str,
+    ) -> (String, Vec<u8>) {
+        let (time, visit) = (self.time(), &person.visit);
+        let pv1 = format!("PV1|1|{class}|{ward}^1^1||||||||||||||||{visit}^^^HIS{}{start}", "|".repeat(25));
+        self.message(&format!("ADT^{event}"), &format!("EVN|{event}|{time}\r{}\r{pv1}", person.pid()))
+    }
+
     /// A laboratory report of `results` results. `order` numbers it; `status` is `P`, `F` or `C`.
     pub fn report(
         &mut self,

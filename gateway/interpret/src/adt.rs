@@ -3,29 +3,56 @@
 use hl7::{Message, Segment};
 use model::{
     Attending, Change, Coded, DiagnosisChange, DiagnosisKind, EncounterChange, EncounterClass,
-    EncounterStatus, Field, NumberKind,
+    EncounterStatus, Field, NumberKind, VisitStep,
 };
 
 use crate::field::{Times, coded, text, tri};
 use crate::{Context, Frame, Reason, patient};
 
-/// Interprets A01, A03, A04, A08 and A31.
+/// Events that are about a visit, with what they make of it (HL7 v2, chapter 3). None: they only state what is so now.
+fn status(event: &str, class: Option<EncounterClass>) -> Option<EncounterStatus> {
+    use EncounterStatus::{Arrived, Cancelled, EnteredInError, Finished, InProgress, OnLeave, Planned};
+    Some(match event {
+        "A05" | "A14" => Planned,
+        // A registration for emergency care is care; another one waits to be seen.
+        "A04" if class != Some(EncounterClass::Emergency) => Arrived,
+        "A01" | "A02" | "A04" | "A06" | "A07" | "A12" | "A13" | "A22" => InProgress,
+        "A21" => OnLeave,
+        "A03" => Finished,
+        "A11" | "A27" | "A38" => Cancelled,
+        "A23" => EnteredInError,
+        _ => return None,
+    })
+}
+
+/// Whether an ADT event is interpreted here.
+pub(crate) fn is_known(event: &str) -> bool {
+    matches!(event, "A08" | "A15" | "A16" | "A25" | "A26" | "A28" | "A29" | "A31")
+        || status(event, None).is_some()
+}
+
+/// Interprets the events of a visit, and A28, A29 and A31, which are about the person alone.
 pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Reason> {
     let Frame { times, trigger, event, pid } = Frame::read(message, context)?;
-    let about_visit = trigger.event != "A31";
+    let about_visit = !matches!(trigger.event.as_str(), "A28" | "A29" | "A31");
     let mut encounter = message
         .first("PV1")
         .filter(|_| about_visit)
         .and_then(|pv1| visit(pv1, &trigger.event, &times, context));
-    if let (Some(encounter), "A03") = (&mut encounter, trigger.event.as_str()) {
-        // A discharge without a time of its own happened when the event did.
-        if encounter.end == Field::Absent {
-            let happened = message.first("EVN").and_then(|evn| times.read(&evn.field(6)).ok().flatten());
-            encounter.end = happened.or_else(|| event.clone()).into();
+    if let Some(encounter) = &mut encounter {
+        // When it really happened, else when it was recorded.
+        let happened = message.first("EVN").and_then(|evn| times.read(&evn.field(6)).ok().flatten());
+        encounter.at = happened.or_else(|| event.clone());
+        match trigger.event.as_str() {
+            // A discharge without a time of its own happened when the event did.
+            "A03" if encounter.end == Field::Absent => encounter.end = encounter.at.clone().into(),
+            "A13" => encounter.end = Field::Null,
+            _ => {}
         }
     }
     let diagnoses = if about_visit { diagnoses(message, &times) } else { Vec::new() };
-    let person = patient::change(pid, &times, context);
+    let mut person = patient::change(pid, &times, context);
+    person.deleted = Some(trigger.event == "A29");
     Ok(Change { trigger, event, person, encounter, diagnoses, reports: Vec::new() })
 }
 
@@ -42,25 +69,25 @@ pub(crate) fn visit(
     let mut marks = Vec::new();
     let class_source = text(pv1.field(2).component(1)).unwrap_or_default();
     let class = EncounterClass::read(&class_source);
-    let status = match event {
-        "A01" => Some(EncounterStatus::InProgress),
-        "A03" => Some(EncounterStatus::Finished),
-        // A registration for emergency care is care; another one waits to be seen.
-        "A04" if class == Some(EncounterClass::Emergency) => Some(EncounterStatus::InProgress),
-        "A04" => Some(EncounterStatus::Arrived),
-        _ => None,
+    let step = match event {
+        "A02" => VisitStep::Transfer,
+        "A12" => VisitStep::TransferCancelled,
+        "A06" | "A07" => VisitStep::ClassChange,
+        _ => VisitStep::Statement,
     };
     let time =
         |field, element, marks: &mut Vec<_>| tri(field, element, marks, |f| times.read(&f).ok().flatten());
     Some(EncounterChange {
         number,
-        status,
+        status: status(event, class),
         class,
         class_source,
         start: time(pv1.field(44), "PV1-44", &mut marks),
         end: time(pv1.field(45), "PV1-45", &mut marks),
         location: tri(pv1.field(3), "PV1-3", &mut marks, |field| location(field.first())),
         attending: tri(pv1.field(7), "PV1-7", &mut marks, |field| attending(field.first())),
+        step,
+        at: None,
         marks,
     })
 }

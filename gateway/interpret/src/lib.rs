@@ -45,7 +45,7 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
     }
     let (code, event) = (header.message_code.as_str(), header.trigger.as_str());
     let interpreted = match (code, event) {
-        ("ADT", "A01" | "A03" | "A04" | "A08" | "A31") => adt::change(message, context),
+        ("ADT", event) if adt::is_known(event) => adt::change(message, context),
         ("ORU", "R01") => oru::change(message, context),
         _ => return Interpretation::NotInterpreted { trigger: trigger_name(code, event) },
     };

@@ -24,6 +24,7 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
         addresses,
         phones,
         deceased: deceased(pid, times, &mut marks),
+        deleted: None,
         marks,
     }
 }

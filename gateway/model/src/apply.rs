@@ -1,8 +1,8 @@
 //! From what is held and what a capture states to what is held next. Pure.
 
 use crate::{
-    Encounter, EncounterChange, EncounterStatus, LabResult, PartialTime, Person, PersonChange, Report,
-    ReportChange,
+    EarlierClass, EarlierLocation, Encounter, EncounterChange, LabResult, PartialTime, Person, PersonChange,
+    Report, ReportChange, VisitStep,
 };
 
 /// What became of the results of a report.
@@ -42,22 +42,15 @@ impl Person {
         change.addresses.apply(&mut self.addresses);
         change.phones.apply(&mut self.phones);
         change.deceased.apply(&mut self.deceased);
+        self.deleted = change.deleted.unwrap_or(self.deleted);
     }
 }
 
 impl Encounter {
     /// The visit after `change`, which is not older than what is held.
     pub fn apply(held: Option<Self>, change: EncounterChange) -> Self {
-        let mut next = held.unwrap_or_else(|| Self {
-            number: change.number.clone(),
-            class: None,
-            class_source: String::new(),
-            status: EncounterStatus::Unknown,
-            start: None,
-            end: None,
-            location: None,
-            attending: None,
-        });
+        let mut next = held.unwrap_or_else(|| Self::new(change.number.clone()));
+        next.step(&change);
         if let Some(status) = change.status {
             next.status = status;
         }
@@ -70,6 +63,55 @@ impl Encounter {
         change.location.apply(&mut next.location);
         change.attending.apply(&mut next.attending);
         next
+    }
+
+    /// What a later look finds missing in the visit: only what can never have been taken back since.
+    pub fn fill(&mut self, change: EncounterChange) -> bool {
+        let before = self.clone();
+        if self.class_source.is_empty() {
+            (self.class, self.class_source) = (change.class, change.class_source);
+        }
+        if self.start.is_none() {
+            self.start = change.start.value().cloned();
+        }
+        if self.attending.is_none() {
+            self.attending = change.attending.value().cloned();
+        }
+        *self != before
+    }
+
+    /// Keeps a trace of what the step leaves behind.
+    fn step(&mut self, change: &EncounterChange) {
+        match change.step {
+            VisitStep::Statement => {}
+            VisitStep::Transfer => {
+                let to = change.location.value();
+                if to.is_none() || to == self.location.as_ref() {
+                    return;
+                }
+                if let Some(location) = self.location.take() {
+                    let since = self.located_since.take();
+                    self.earlier_locations.push(EarlierLocation {
+                        location,
+                        since,
+                        until: change.at.clone(),
+                    });
+                }
+                self.located_since = change.at.clone();
+            }
+            VisitStep::TransferCancelled => {
+                let Some(last) = self.earlier_locations.pop() else { return };
+                (self.location, self.located_since) = (Some(last.location), last.since);
+            }
+            VisitStep::ClassChange => {
+                let same = self.class_source == change.class_source || change.class_source.is_empty();
+                if !same && !self.class_source.is_empty() {
+                    let class_source = core::mem::take(&mut self.class_source);
+                    let until = change.at.clone();
+                    self.earlier_classes.push(EarlierClass { class: self.class, class_source, until });
+                }
+            }
+        }
     }
 }
 

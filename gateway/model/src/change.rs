@@ -54,6 +54,8 @@ pub struct PersonChange {
     pub phones: Field<Vec<String>>,
     /// Whether and when the person died.
     pub deceased: Field<Option<PartialTime>>,
+    /// Whether the source deleted the person (A29) or says that it did not; none where it says neither.
+    pub deleted: Option<bool>,
     /// Elements that could not be read.
     pub marks: Vec<Mark>,
 }
@@ -75,10 +77,28 @@ pub struct EncounterChange {
     pub end: Field<PartialTime>,
     /// Where the patient is.
     pub location: Field<String>,
+    /// What kind of step it is.
+    pub step: VisitStep,
+    /// When the step was taken.
+    pub at: Option<PartialTime>,
     /// The attending doctor.
     pub attending: Field<Attending>,
     /// Elements that could not be read.
     pub marks: Vec<Mark>,
+}
+
+/// Steps of a visit that leave a trace of what was before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VisitStep {
+    /// Only what is so now.
+    #[default]
+    Statement,
+    /// The patient goes to another place (A02).
+    Transfer,
+    /// The transfer did not happen (A12).
+    TransferCancelled,
+    /// The visit goes on as one of another class (A06, A07).
+    ClassChange,
 }
 
 /// What is stated about a diagnosis.

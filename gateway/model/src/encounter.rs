@@ -15,6 +15,9 @@ pub struct Encounter {
     /// The class as written (PV1-2).
     #[serde(default)]
     pub class_source: String,
+    /// What it was before a change of class (A06, A07), oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_classes: Vec<EarlierClass>,
     /// How far it has come.
     pub status: EncounterStatus,
     /// Admitted (PV1-44).
@@ -26,9 +29,41 @@ pub struct Encounter {
     /// Where the patient is (PV1-3), its parts joined as the site writes them: ward, room, bed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// Since when, where a transfer said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub located_since: Option<PartialTime>,
+    /// Where the patient was before transfers (A02), oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_locations: Vec<EarlierLocation>,
     /// The attending doctor's name (PV1-7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attending: Option<Attending>,
+}
+
+/// A class that a visit had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierClass {
+    /// The class, where it is a known one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<EncounterClass>,
+    /// The class as written.
+    pub class_source: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<PartialTime>,
+}
+
+/// A place that a patient was at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierLocation {
+    /// The place, as [`Encounter::location`].
+    pub location: String,
+    /// Since when, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<PartialTime>,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<PartialTime>,
 }
 
 /// A doctor as a message names one.
@@ -60,12 +95,20 @@ pub enum EncounterClass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EncounterStatus {
+    /// Expected (A05, A14).
+    Planned,
     /// Registered, not seen yet.
     Arrived,
     /// Under way.
     InProgress,
+    /// Under way, and the patient is away for a while (A21).
+    OnLeave,
     /// Over.
     Finished,
+    /// Called off (A11, A27, A38). It is kept, never deleted.
+    Cancelled,
+    /// It should never have been (A23).
+    EnteredInError,
     /// Nothing known but that it exists.
     Unknown,
 }
@@ -95,6 +138,25 @@ pub enum DiagnosisKind {
     Working,
     /// `F`
     Final,
+}
+
+impl Encounter {
+    /// A visit of which only the number is known.
+    pub const fn new(number: Number) -> Self {
+        Self {
+            number,
+            class: None,
+            class_source: String::new(),
+            earlier_classes: Vec::new(),
+            status: EncounterStatus::Unknown,
+            start: None,
+            end: None,
+            location: None,
+            located_since: None,
+            earlier_locations: Vec::new(),
+            attending: None,
+        }
+    }
 }
 
 impl EncounterClass {

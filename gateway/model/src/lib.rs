@@ -23,9 +23,12 @@ mod sex;
 mod time;
 
 pub use apply::Applied;
-pub use change::{Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Trigger};
+pub use change::{Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Trigger, VisitStep};
 pub use coded::{Coded, Coding};
-pub use encounter::{Attending, Diagnosis, DiagnosisKind, Encounter, EncounterClass, EncounterStatus};
+pub use encounter::{
+    Attending, Diagnosis, DiagnosisKind, EarlierClass, EarlierLocation, Encounter, EncounterClass,
+    EncounterStatus,
+};
 pub use field::Field;
 pub use identifier::{Identifier, IdentifierKind, Trust};
 pub use ids::{IdKey, PersonId, RecordId};

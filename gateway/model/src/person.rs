@@ -27,6 +27,9 @@ pub struct Person {
     /// When the person died, where only that is known: an empty statement that it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deceased: Option<Option<PartialTime>>,
+    /// Whether the source has deleted the person (A29). What is known about it stays.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub deleted: bool,
     /// Whether a feed with authority over demographics has spoken; before that it is a stub (contract 6).
     #[serde(default)]
     pub authoritative: bool,

@@ -31,7 +31,11 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
             hospital.report(&person, &order, "P", 12),
             hospital.report(&person, &order, "F", 12),
             hospital.adt("A31", &person),
+            hospital.step("A02", &person, "骨科", "I", ""),
+            hospital.step("A07", &person, "骨科", "O", ""),
+            hospital.step("A21", &person, "骨科", "O", ""),
             hospital.adt("A03", &person),
+            hospital.step(["A13", "A11", "A23", "A29"][n % 4], &person, "骨科", "O", ""),
         ] {
             assert_eq!(sender.send(&message.1).unwrap().code, "AA");
         }

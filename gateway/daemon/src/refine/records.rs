@@ -143,15 +143,25 @@ impl Applier<'_, '_> {
         }
         self.bind(&change.number, &parts, id, date)?;
         let place = self.place(previous.as_ref(), event);
-        if !place.older {
-            let marks = change.marks.clone();
-            let held = previous.and_then(|p| match p.body {
-                Body::Encounter(encounter) => Some(encounter),
-                _ => None,
-            });
-            self.put(id, Body::Encounter(Encounter::apply(held, change)), place, None, resolved, marks)?;
+        let marks = if place.older {
+            previous.as_ref().map(|p| p.marks.clone()).unwrap_or_default()
+        } else {
+            change.marks.clone()
+        };
+        let held = previous.and_then(|p| match p.body {
+            Body::Encounter(encounter) => Some(encounter),
+            _ => None,
+        });
+        let next = match held {
+            // An admission that arrives after its discharge still says when the visit began.
+            Some(mut held) if place.older => held.fill(change).then_some(held),
+            held => Some(Encounter::apply(held, change)),
+        };
+        let current = next.is_some();
+        if let Some(next) = next {
+            self.put(id, Body::Encounter(next), place, None, resolved, marks)?;
         }
-        effects.touched.push(Touched { id, kind: RecordKind::Encounter, current: !place.older });
+        effects.touched.push(Touched { id, kind: RecordKind::Encounter, current });
         Ok(Some(id))
     }
 

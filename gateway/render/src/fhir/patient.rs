@@ -30,6 +30,7 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
     let patient = Patient {
         head: scene.head(ResourceType::Patient, id, &marks),
         identifier: person.identifiers.iter().filter_map(|held| identifier(held, scene.site)).collect(),
+        active: person.deleted.then_some(false),
         name: person.name.as_ref().and_then(name).into_iter().collect(),
         telecom: phones(person),
         gender: person.sex.map(gender),

@@ -27,6 +27,8 @@ pub(crate) struct Patient<'a> {
     pub(crate) head: Head<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) identifier: Vec<Identifier<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) active: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) name: Vec<HumanName<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -86,6 +88,8 @@ pub(crate) struct Encounter<'a> {
     pub(crate) identifier: Vec<Identifier<'a>>,
     pub(crate) status: &'static str,
     pub(crate) class: Coding<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) class_history: Vec<ClassHistory<'a>>,
     pub(crate) subject: Reference<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) participant: Vec<Participant<'a>>,
@@ -107,6 +111,16 @@ pub(crate) struct Participant<'a> {
 #[derive(Serialize)]
 pub(crate) struct Location<'a> {
     pub(crate) location: Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) period: Option<Period>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ClassHistory<'a> {
+    pub(crate) class: Coding<'a>,
+    pub(crate) period: Period,
 }
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use model::{Attending, Diagnosis, DiagnosisKind, Encounter, EncounterClass, Enco
 use super::coded::concept;
 use super::datatype::{Coding, Concept, Identifier, Period, Reference, When};
 use super::render::Scene;
-use super::resource::{Condition, Encounter as FhirEncounter, Location, Participant};
+use super::resource::{ClassHistory, Condition, Encounter as FhirEncounter, Location, Participant};
 use super::text::{clean, code};
 use super::trace::Marks;
 use super::{Entry, ResourceType};
@@ -22,22 +22,26 @@ pub(crate) fn encounter(scene: &Scene<'_>, visit: &Encounter) -> Vec<Entry> {
     let mut marks = scene.marks();
     let period = period(visit.start.as_ref(), visit.end.as_ref(), &mut marks);
     let date = visit.start.as_ref().and_then(PartialTime::date);
-    let place = visit.location.as_deref().and_then(clean);
-    let place = place.map(|p| Location { location: Reference { display: Some(p), ..Reference::default() } });
+    let locations = locations(visit, &mut marks);
     let encounter = FhirEncounter {
         head: scene.head(ResourceType::Encounter, id, &marks),
         identifier: scene.number(&visit.number, date, Some("VN")).into_iter().collect(),
         status: match visit.status {
+            EncounterStatus::Planned => "planned",
             EncounterStatus::Arrived => "arrived",
             EncounterStatus::InProgress => "in-progress",
+            EncounterStatus::OnLeave => "onleave",
             EncounterStatus::Finished => "finished",
+            EncounterStatus::Cancelled => "cancelled",
+            EncounterStatus::EnteredInError => "entered-in-error",
             EncounterStatus::Unknown => "unknown",
         },
-        class: class(scene, visit),
+        class: class(scene, visit.class, &visit.class_source),
+        class_history: class_history(scene, visit),
         subject: scene.subject(),
         participant: visit.attending.as_ref().and_then(|a| attending(scene, a)).into_iter().collect(),
         period,
-        location: place.into_iter().collect(),
+        location: locations,
         service_provider: scene.organization(),
     };
     vec![scene.main(ResourceType::Encounter, vec![scene.person()], &encounter)]
@@ -64,9 +68,38 @@ pub(crate) fn diagnosis(scene: &Scene<'_>, diagnosis: &Diagnosis) -> Vec<Entry> 
     vec![scene.main(ResourceType::Condition, vec![scene.person()], &condition)]
 }
 
-fn class<'a>(scene: &Scene<'_>, visit: &'a Encounter) -> Coding<'a> {
+/// Where the patient was, and is. Where nothing tells of a transfer only the place itself is said.
+fn locations<'a>(visit: &'a Encounter, marks: &mut Marks<'_>) -> Vec<Location<'a>> {
+    let at = |place: &'a str| Some(Reference { display: Some(clean(place)?), ..Reference::default() });
+    let mut all: Vec<Location<'a>> = Vec::new();
+    for earlier in &visit.earlier_locations {
+        let Some(location) = at(&earlier.location) else { continue };
+        let period = period(earlier.since.as_ref(), earlier.until.as_ref(), marks);
+        all.push(Location { location, status: Some("completed"), period });
+    }
+    if let Some(location) = visit.location.as_deref().and_then(at) {
+        let period = period(visit.located_since.as_ref(), None, marks);
+        let here = !all.is_empty() && visit.status == EncounterStatus::InProgress;
+        all.push(Location { location, status: here.then_some("active"), period });
+    }
+    all
+}
+
+/// What the visit was before. FHIR wants a period for each: one without any time is left out.
+fn class_history<'a>(scene: &Scene<'_>, visit: &'a Encounter) -> Vec<ClassHistory<'a>> {
+    let earlier = visit.earlier_classes.iter();
+    earlier
+        .filter_map(|earlier| {
+            let end = Some(earlier.until.as_ref()?.to_string());
+            let class = class(scene, earlier.class, &earlier.class_source);
+            Some(ClassHistory { class, period: Period { start: None, end } })
+        })
+        .collect()
+}
+
+fn class<'a>(scene: &Scene<'_>, known: Option<EncounterClass>, source: &'a str) -> Coding<'a> {
     let standard = |code: &'static str| Coding { system: ACT_CODE.into(), code: code.into(), display: None };
-    match (visit.class, code(&visit.class_source)) {
+    match (known, code(source)) {
         (Some(EncounterClass::Emergency), _) => standard("EMER"),
         (Some(EncounterClass::Inpatient), _) => standard("IMP"),
         (Some(EncounterClass::Outpatient), _) => standard("AMB"),

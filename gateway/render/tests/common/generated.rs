@@ -1,10 +1,10 @@
 //! Records with anything in them that the model can hold.
 
 use model::{
-    Absent, Body, Coded, Coding, Comparator, Diagnosis, DiagnosisKind, Encounter, EncounterClass,
-    EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, LabResult, Mark, Number, NumberKind,
-    PartialTime, Person, PersonName, Record, RecordId, ReferenceRange, Report, ReportStatus, ResultKey,
-    ResultStatus, Scope, Sex, Specimen, Trust, Value,
+    Absent, Body, Coded, Coding, Comparator, Diagnosis, DiagnosisKind, EarlierClass, EarlierLocation,
+    Encounter, EncounterClass, EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, LabResult, Mark,
+    Number, NumberKind, PartialTime, Person, PersonName, Record, RecordId, ReferenceRange, Report,
+    ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -187,7 +187,18 @@ fn person() -> BoxedStrategy<Body> {
     (vec(held, 0..4), name, of(time()), sex, more)
         .prop_map(|(identifiers, name, birth, sex, more)| {
             let (addresses, phones, deceased, authoritative) = more;
-            Body::Person(Person { identifiers, name, birth, sex, addresses, phones, deceased, authoritative })
+            let deleted = !authoritative;
+            Body::Person(Person {
+                identifiers,
+                name,
+                birth,
+                sex,
+                addresses,
+                phones,
+                deceased,
+                deleted,
+                authoritative,
+            })
         })
         .boxed()
 }
@@ -195,9 +206,13 @@ fn person() -> BoxedStrategy<Body> {
 fn visit() -> BoxedStrategy<Body> {
     let classes = ["E", "I", "O", "P", "?"].map(EncounterClass::read);
     let statuses = [
+        EncounterStatus::Planned,
         EncounterStatus::Arrived,
         EncounterStatus::InProgress,
+        EncounterStatus::OnLeave,
         EncounterStatus::Finished,
+        EncounterStatus::Cancelled,
+        EncounterStatus::EnteredInError,
         EncounterStatus::Unknown,
     ];
     let doctor = (of(text()), of(text())).prop_map(|(number, name)| model::Attending { number, name });
@@ -206,15 +221,23 @@ fn visit() -> BoxedStrategy<Body> {
     (what, of(time()), of(time()), of(text()), of(doctor))
         .prop_map(|(what, start, end, location, attending)| {
             let (number, class, class_source, status) = what;
+            let earlier = class_source.clone();
             Body::Encounter(Encounter {
-                number,
                 class,
+                earlier_classes: vec![EarlierClass { class, class_source: earlier, until: end.clone() }],
                 class_source,
                 status,
+                located_since: start.clone(),
+                earlier_locations: location
+                    .clone()
+                    .map(|location| EarlierLocation { location, since: end.clone(), until: start.clone() })
+                    .into_iter()
+                    .collect(),
                 start,
                 end,
                 location,
                 attending,
+                ..Encounter::new(number)
             })
         })
         .boxed()

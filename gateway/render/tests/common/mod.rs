@@ -112,6 +112,7 @@ pub(crate) fn person() -> Record {
             }]),
             phones: Some(vec![" 13800000000 ".to_owned(), String::new()]),
             deceased: Some(None),
+            deleted: false,
             authoritative: true,
         }),
     )
@@ -121,7 +122,6 @@ pub(crate) fn visit() -> Record {
     record(
         0xbb,
         Body::Encounter(Encounter {
-            number: number(NumberKind::Visit, "HIS", Scope::Year, "Z001"),
             class: Some(EncounterClass::Inpatient),
             class_source: "I".to_owned(),
             status: EncounterStatus::Finished,
@@ -132,6 +132,7 @@ pub(crate) fn visit() -> Record {
                 number: Some("D07".to_owned()),
                 name: Some("\u{738b}".to_owned()),
             }),
+            ..Encounter::new(number(NumberKind::Visit, "HIS", Scope::Year, "Z001"))
         }),
     )
 }
