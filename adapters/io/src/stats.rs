@@ -23,6 +23,8 @@ const BOUNDS: [u64; 16] = [
 pub enum Refused {
     /// The peer is not in the allow-list.
     NotAllowed,
+    /// No handshake of TLS.
+    Tls,
     /// As many connections as the feed may have.
     TooManyConnections,
     /// No message there.
@@ -225,6 +227,7 @@ impl Refused {
     pub const fn code(self) -> &'static str {
         match self {
             Self::NotAllowed => "not-allowed",
+            Self::Tls => "tls",
             Self::TooManyConnections => "too-many-connections",
             Self::NotHl7 => "not-hl7",
             Self::Header => "header",

@@ -60,6 +60,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let mut settings = mllp::Settings {
             feed: FeedName::new("his").unwrap(),
+            tls: None,
             allow: Cidr::loopback(),
             when_full: WhenFull::Refuse,
             max_message: 16 << 20,

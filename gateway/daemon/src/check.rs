@@ -31,6 +31,11 @@ pub(crate) fn check(config: &Config, held: &[std::net::SocketAddr]) -> Findings 
             faults.push(format!("feed {}: {} cannot be listened on: {error}", feed.name, feed.listen));
         }
     }
+    for feed in &config.feeds {
+        if let Some(Err(error)) = feed.tls.as_ref().map(crate::tls::server) {
+            faults.push(format!("feed {}: {}", feed.name, chain(&error)));
+        }
+    }
     for destination in &config.destinations {
         if let Err(error) = Endpoint::new(&destination.url, &destination.tls) {
             faults.push(format!("destination {}: {}", destination.name, chain(&error)));

@@ -1,5 +1,6 @@
 //! hospital-gateway: configuration, supervision, refine, uplink, control socket, command line.
 
+mod certificates;
 mod check;
 pub mod cli;
 pub mod clock;
@@ -10,6 +11,7 @@ mod notify;
 pub mod refine;
 pub mod run;
 mod supervise;
+pub mod tls;
 pub mod uplink;
 
 pub use clock::Clock;

@@ -17,10 +17,12 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::certificates::Certificates;
 use crate::config::{Config, ConfigError, Destination, Feed, Mode};
 use crate::notify::{ROUND, Watchdog, tell};
 use crate::refine::{DestinationRules, FeedRules, Operations, Refine, Rules};
 use crate::supervise::{Place, Supervisor};
+use crate::tls::{self, TlsError};
 use crate::uplink::{self, Endpoint, EndpointError, Uplink};
 use crate::{Clock, chain, check, clock, control};
 
@@ -40,6 +42,15 @@ pub enum RunError {
     /// The buffer does not open.
     #[error("the buffer does not open")]
     Buffer(#[from] OpenError),
+    /// The TLS of a feed cannot be used as configured.
+    #[error("feed {name}: tls")]
+    FeedTls {
+        /// Which.
+        name: FeedName,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
     /// A destination cannot be used as configured.
     #[error("destination {name}")]
     Destination {
@@ -138,6 +149,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
     let mut gateway = Gateway {
         supervisor: Supervisor::new(work.clone()),
         work,
+        certificates: Arc::default(),
         shown: shown.clone(),
         memory: Arc::new(Semaphore::new(mllp::MEMORY)),
         enqueued: enqueued.clone(),
@@ -164,7 +176,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         gateway.start_destination(destination, &numbers)?;
     }
     for feed in &config.feeds {
-        gateway.start_feed(feed, listeners.remove(&feed.name));
+        gateway.start_feed(feed, &config, listeners.remove(&feed.name))?;
     }
     for feed in &config.feeds {
         log::info!("feed {} listens on {} ({})", feed.name, feed.listen, word(feed.mode));
@@ -196,6 +208,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
 /// The running parts.
 struct Gateway {
     work: Handle,
+    certificates: Arc<Certificates>,
     supervisor: Supervisor,
     shown: Arc<Shown>,
     memory: Arc<Semaphore>,
@@ -257,12 +270,15 @@ impl Gateway {
 
     /// Maintenance, on a thread of its own.
     fn maintain(&self, buffer: &Buffer, done: tokio::sync::mpsc::Sender<()>) {
-        let (buffer, shown) = (buffer.clone(), self.shown.clone());
+        let (buffer, shown, certificates) = (buffer.clone(), self.shown.clone(), self.certificates.clone());
         self.work.spawn_blocking(move || {
             let vouched = lock(&shown.config).site.clock_trusted;
             match buffer.maintain((shown.clock)(), clock::trust(vouched)) {
                 Ok(maintained) => *lock(&shown.usage) = maintained.usage,
                 Err(error) => log::warn!("maintenance: {}", chain(&error)),
+            }
+            if let Err(error) = certificates.look(&lock(&shown.config), buffer.state(), (shown.clock)()) {
+                log::warn!("certificates: {error}");
             }
             // The supervisor waits for this; when it is gone nobody does.
             let _ = done.blocking_send(());
@@ -334,11 +350,11 @@ impl Gateway {
         for feed in &config.feeds {
             match self.feeds.get(&feed.name) {
                 Some((_, settings)) => {
-                    settings.send_replace(Arc::new(feed_settings(feed, &config)));
+                    settings.send_replace(Arc::new(feed_settings(feed, &config)?));
                 }
                 None => {
                     let listener = listen(feed).await?;
-                    self.start_feed(feed, Some(listener));
+                    self.start_feed(feed, &config, Some(listener))?;
                 }
             }
         }
@@ -366,9 +382,13 @@ impl Gateway {
         Ok(())
     }
 
-    fn start_feed(&mut self, feed: &Feed, listener: Option<TcpListener>) {
-        let config = lock(&self.shown.config).clone();
-        let (sender, settings) = watch::channel(Arc::new(feed_settings(feed, &config)));
+    fn start_feed(
+        &mut self,
+        feed: &Feed,
+        config: &Config,
+        listener: Option<TcpListener>,
+    ) -> Result<(), RunError> {
+        let (sender, settings) = watch::channel(Arc::new(feed_settings(feed, config)?));
         let stats = Arc::new(Stats::default());
         lock(&self.shown.feeds).insert(feed.name.clone(), stats.clone());
         self.feeds.insert(feed.name.clone(), (feed.listen, sender));
@@ -393,6 +413,7 @@ impl Gateway {
                 mllp::serve(listener, settings, context, stop).await.map_err(|error| error.to_string())
             }
         });
+        Ok(())
     }
 
     fn start_destination(
@@ -494,9 +515,12 @@ fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> R
     }
 }
 
-fn feed_settings(feed: &Feed, config: &Config) -> mllp::Settings {
-    mllp::Settings {
+fn feed_settings(feed: &Feed, config: &Config) -> Result<mllp::Settings, RunError> {
+    let tls = feed.tls.as_ref().map(tls::server).transpose();
+    let tls = tls.map_err(|source| RunError::FeedTls { name: feed.name.clone(), source })?;
+    Ok(mllp::Settings {
         feed: feed.name.clone(),
+        tls: tls.map(Arc::new),
         allow: feed.allow.clone(),
         when_full: feed.when_full,
         max_message: feed.max_message,
@@ -504,7 +528,7 @@ fn feed_settings(feed: &Feed, config: &Config) -> mllp::Settings {
         idle_timeout: feed.idle_timeout,
         frame_timeout: feed.frame_timeout,
         zone: config.site.time_zone.clone(),
-    }
+    })
 }
 
 async fn listen(feed: &Feed) -> Result<TcpListener, RunError> {

@@ -7,6 +7,7 @@ mod intake;
 mod operation;
 mod platform;
 mod strict;
+mod tls;
 mod visits;
 
 use std::collections::BTreeSet;

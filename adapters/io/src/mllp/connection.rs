@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Verdict};
+use super::transport::Transport;
 use super::{Context, Settings, WhenFull};
 use crate::Refused;
 
@@ -43,7 +44,7 @@ const QUIET: Duration = Duration::from_millis(500);
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
 struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     peer: IpAddr,
     name: Arc<str>,
     settings: watch::Receiver<Arc<Settings>>,
@@ -64,19 +65,23 @@ enum Read {
     Stop,
 }
 
-pub(super) async fn run(
-    stream: TcpStream,
-    peer: IpAddr,
-    settings: watch::Receiver<Arc<Settings>>,
-    context: Context,
-    stop: CancellationToken,
-) -> io::Result<()> {
+/// Sets the socket up: answers leave at once, and a peer that is gone is noticed.
+pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15));
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    let name = stream.peer_addr().map_or_else(|_| peer.to_string(), |address| address.to_string());
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+pub(super) async fn run(
+    stream: Transport,
+    peer: IpAddr,
+    name: String,
+    settings: watch::Receiver<Arc<Settings>>,
+    context: Context,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let framer = Framer::new(settings.borrow().max_message);
     let name = Arc::from(name);
     let connection =
@@ -288,7 +293,11 @@ impl Connection {
         let nth = ANSWERS.fetch_add(1, Ordering::Relaxed);
         let zone = self.settings.borrow().zone.clone();
         let framed = answer::frame(header, code, problem, nth, (self.context.clock)(), &zone);
-        match tokio::time::timeout(WRITE, self.stream.write_all(&framed)).await {
+        let write = async {
+            self.stream.write_all(&framed).await?;
+            self.stream.flush().await
+        };
+        match tokio::time::timeout(WRITE, write).await {
             Ok(written) => written,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")),
         }

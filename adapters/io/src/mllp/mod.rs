@@ -2,6 +2,7 @@
 
 mod answer;
 mod connection;
+mod transport;
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -12,11 +13,15 @@ use std::sync::Arc;
 use feed::{FeedName, Intake};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+use transport::Transport;
 
 use crate::{Cidr, Refused, Stats};
 
@@ -26,6 +31,9 @@ pub const MEMORY: usize = 64 << 20;
 /// How long connections may take to finish what is in hand when the listener stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the handshake of TLS may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Refused connections are told so often; `feeds` counts all of them.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -34,6 +42,8 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// The feed.
     pub feed: FeedName,
+    /// TLS for connections that come from now on; none: it speaks none.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Who may connect.
     pub allow: Vec<Cidr>,
     /// What happens when the buffer is full.
@@ -153,13 +163,42 @@ async fn guarded(
     }
     let _out = Out(context.stats.clone(), peer);
     let feed = settings.borrow().feed.clone();
-    let run = connection::run(stream, peer, settings, context, stop);
+    let tls = settings.borrow().tls.clone();
+    let run = async {
+        let name = stream.peer_addr().map_or_else(|_| peer.to_string(), |address| address.to_string());
+        connection::prepare(&stream)?;
+        let transport = match tls {
+            None => Transport::Plain(stream),
+            Some(config) => match handshake(stream, config).await {
+                Ok(transport) => transport,
+                Err(error) => {
+                    context.stats.refused(Refused::Tls);
+                    return Err(error);
+                }
+            },
+        };
+        connection::run(transport, peer, name, settings, context, stop).await
+    };
     match catch(run).await {
         Some(Ok(())) => {}
         Some(Err(error)) => log::info!("feed {feed}: connection from {peer} ended: {error}"),
         None => log::error!(
             "feed {feed}: the connection from {peer} failed inside; nothing unacknowledged was taken"
         ),
+    }
+}
+
+async fn handshake(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<Transport> {
+    let said = |kind, error: &dyn core::fmt::Display| io::Error::new(kind, format!("TLS handshake: {error}"));
+    let accepted = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
+    match accepted {
+        Ok(Ok(stream)) => Ok(Transport::Tls { stream: Box::new(stream), drained: false }),
+        // What a client without TLS sends is no TLS record: MLLP begins with VT.
+        Ok(Err(error)) if error.to_string().contains("InvalidContentType") => {
+            Err(said(error.kind(), &"the sender speaks no TLS, which this feed wants"))
+        }
+        Ok(Err(error)) => Err(said(error.kind(), &error)),
+        Err(_) => Err(said(io::ErrorKind::TimedOut, &"the sender began none")),
     }
 }
 

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use model::{Authority, RecordKind};
 
-use crate::uplink::TlsFiles;
+use crate::tls::TlsFiles;
 
 pub use section::{Fault, Faults};
 
@@ -101,6 +101,8 @@ pub struct Feed {
     pub mode: Mode,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The files of its TLS; none: it speaks none.
+    pub tls: Option<TlsFiles>,
     /// Who may connect.
     pub allow: Vec<Cidr>,
     /// What it is the authority for.

@@ -19,7 +19,7 @@ use toml::de::DeTable;
 use super::parse;
 use super::section::{Faults, ROOT, Report, Section};
 use super::{Buffer, Config, Destination, Feed, KeySource, Mode, Site};
-use crate::uplink::TlsFiles;
+use crate::tls::TlsFiles;
 
 /// Sections of parts that are not built yet.
 const LATER: [&str; 6] = ["management", "update", "surveillance", "health_code", "alert", "metrics"];
@@ -220,6 +220,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         let who = name.as_ref().map_or("?", FeedName::as_str);
         warnings.push(format!("feed {who}: allow lets everybody connect who reaches the port"));
     }
+    let tls = section.table("tls", report).and_then(|section| server_tls(section, report));
     let authority = section.list("authority", report, authority);
     let numbers = match section.table("numbers", report) {
         Some(section) => numbers(section, report),
@@ -249,7 +250,6 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
     let frame_timeout = section.read("frame_timeout", Duration::from_secs(30), report, parse::duration);
     section.later(
         &[
-            ("tls", ""),
             ("codes", ""),
             ("silence_alarm", ""),
             ("ack", "original"),
@@ -271,6 +271,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         name: name?,
         mode,
         listen: listen?,
+        tls,
         allow: allow.unwrap_or_else(Cidr::loopback),
         authority: authority.map_or_else(|| all.into(), |list| list.into_iter().collect()),
         numbers,
@@ -350,7 +351,7 @@ fn destination(
     });
     let mode = mode(&mut section, report);
     let required = section.flag("required", true, report);
-    let tls = section.table("tls", report).map(|section| tls(section, report)).unwrap_or_default();
+    let tls = section.table("tls", report).map(|section| client_tls(section, report)).unwrap_or_default();
     let records = section
         .list("records", report, record_kind)
         .map_or_else(all_records, |list| list.into_iter().flatten().collect());
@@ -372,21 +373,38 @@ fn destination(
     Some(Destination { name: name?, mode, required, url: url?, tls, records, max_in_flight })
 }
 
-fn tls(mut section: Section<'_>, report: &mut Report<'_>) -> TlsFiles {
+fn client_tls(section: Section<'_>, report: &mut Report<'_>) -> TlsFiles {
+    let span = section.span();
+    let files = tls(section, "ca", report);
+    if files.certificate.is_some() != files.key.is_some() {
+        report.fault(span, "tls.certificate and tls.key go together");
+    }
+    files
+}
+
+/// None for an empty table, which is how a feed without TLS may be written.
+fn server_tls(section: Section<'_>, report: &mut Report<'_>) -> Option<TlsFiles> {
+    let span = section.span();
+    let files = tls(section, "client_ca", report);
+    if files == TlsFiles::default() {
+        return None;
+    }
+    if files.certificate.is_none() || files.key.is_none() {
+        report.fault(span, "a listener's tls needs certificate and key; client_ca makes clients show theirs");
+    }
+    Some(files)
+}
+
+fn tls(mut section: Section<'_>, authorities: &'static str, report: &mut Report<'_>) -> TlsFiles {
     let path = |text: &str| Ok::<_, String>(Some(PathBuf::from(text)));
     let files = TlsFiles {
-        ca: section.read("ca", None, report, path),
+        ca: section.read(authorities, None, report, path),
         certificate: section.read("certificate", None, report, path),
-        key: section.read("key", None, report, |text| match text.strip_prefix("credential:") {
-            Some(_) => {
-                Err("keys of destinations are files in this version: name the path of a PEM file".to_owned())
-            }
-            None => path(text.strip_prefix("file:").unwrap_or(text)),
+        key: section.read("key", None, report, |text| match text.split_once(':') {
+            None => Ok(Some(KeySource::File(PathBuf::from(text)))),
+            Some(_) => key_source(text).map(Some),
         }),
     };
-    if files.certificate.is_some() != files.key.is_some() {
-        report.fault(section.span(), "tls.certificate and tls.key go together");
-    }
     section.finish(report);
     files
 }

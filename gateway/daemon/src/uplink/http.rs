@@ -1,8 +1,6 @@
 //! The HTTP client of a destination: one pool of kept connections, TLS with the configured authority.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +14,8 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::tls::{self, TlsError, TlsFiles};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -34,17 +31,6 @@ pub struct Endpoint {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// The files of a destination's TLS.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Certificates of the authorities that the server's certificate must come from.
-    pub ca: Option<PathBuf>,
-    /// Our certificate, with its chain.
-    pub certificate: Option<PathBuf>,
-    /// The key of our certificate.
-    pub key: Option<PathBuf>,
-}
-
 /// Why an endpoint cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,20 +43,9 @@ pub enum EndpointError {
         "an https destination needs tls.ca: the file with the certificate of the authority that the platform's certificate comes from"
     )]
     NoAuthority,
-    /// A file cannot be read or holds nothing of use.
-    #[error("{path} holds no usable {what}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn core::error::Error + Send + Sync>,
-    },
-    /// Certificate and key do not belong together.
-    #[error("certificate and key cannot be used together")]
-    Identity(#[source] rustls::Error),
+    /// Its TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// An answer.
@@ -93,7 +68,10 @@ impl Endpoint {
             Some("http") => false,
             _ => return Err(EndpointError::Url(url.to_owned())),
         };
-        let config = tls(files, secure)?;
+        if secure && files.ca.is_none() {
+            return Err(EndpointError::NoAuthority);
+        }
+        let config = tls::client(files)?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.set_nodelay(true);
@@ -165,49 +143,4 @@ impl Endpoint {
         };
         tokio::time::timeout(ANSWER, exchange).await.unwrap_or(Err(Failure::Timeout))
     }
-}
-
-/// TLS 1.2 and 1.3 with the configured authority. What is not secure needs none.
-fn tls(files: &TlsFiles, secure: bool) -> Result<ClientConfig, EndpointError> {
-    let mut roots = RootCertStore::empty();
-    match &files.ca {
-        Some(path) => {
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| unusable(path, "authority certificate", error))?;
-            }
-        }
-        None if secure => return Err(EndpointError::NoAuthority),
-        None => {}
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(EndpointError::Identity)?
-        .with_root_certificates(roots);
-    match (&files.certificate, &files.key) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate)?;
-            let key =
-                PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, "private key", error))?;
-            builder.with_client_auth_cert(chain, key).map_err(EndpointError::Identity)
-        }
-        _ => Ok(builder.with_no_client_auth()),
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, EndpointError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let found = read.map_err(|error| unusable(path, "certificate", error))?;
-    if found.is_empty() {
-        return Err(unusable(path, "certificate", "no PEM certificate in it"));
-    }
-    Ok(found)
-}
-
-fn unusable(
-    path: &Path,
-    what: &'static str,
-    source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
-) -> EndpointError {
-    EndpointError::File { path: path.to_owned(), what, source: source.into() }
 }

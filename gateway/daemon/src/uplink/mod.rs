@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use http::{Endpoint, EndpointError, TlsFiles};
+pub use http::{Endpoint, EndpointError};
 
 use one::{Flight, Sender};
 

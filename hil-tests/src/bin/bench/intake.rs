@@ -34,6 +34,7 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
         } else {
             let settings = mllp::Settings {
                 feed: FeedName::new("his").unwrap(),
+                tls: None,
                 allow: Cidr::loopback(),
                 when_full: mllp::WhenFull::Hold,
                 max_message: 16 << 20,
