@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
+use der::{Decode as _, Reader, SliceReader, Tag, Tagged as _};
 use jiff::Timestamp;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_cert::der::{Decode as _, SliceReader};
 
 use crate::config::KeySource;
 
@@ -61,11 +62,41 @@ impl TlsFiles {
         let Some(path) = &self.certificate else { return Ok(None) };
         let chain = certificates(path)?;
         let own = chain.first().ok_or_else(|| unusable(path, "certificate", "it is empty"))?;
-        let read = SliceReader::new(own).and_then(|mut reader| x509_cert::Certificate::decode(&mut reader));
-        let read = read.map_err(|error| unusable(path, "certificate", error))?;
-        let seconds = read.tbs_certificate.validity.not_after.to_unix_duration().as_secs();
+        let seconds = not_after(own).map_err(|error| unusable(path, "certificate", error))?;
         Ok(i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()))
     }
+}
+
+/// The end of a certificate's validity, in seconds since 1970 (RFC 5280, section 4.1).
+fn not_after(certificate: &[u8]) -> der::Result<u64> {
+    SliceReader::new(certificate)?.sequence(|certificate| {
+        let ends = certificate.sequence(|tbs| {
+            // The version may be absent; then serial number, algorithm and issuer.
+            let first = AnyRef::decode(tbs)?;
+            for _ in 0..if first.tag().is_context_specific() { 3 } else { 2 } {
+                AnyRef::decode(tbs)?;
+            }
+            let ends = tbs.sequence(|validity| {
+                AnyRef::decode(validity)?;
+                Ok(match validity.peek_tag()? {
+                    Tag::UtcTime => UtcTime::decode(validity)?.to_unix_duration(),
+                    _ => GeneralizedTime::decode(validity)?.to_unix_duration(),
+                })
+            })?;
+            rest(tbs)?;
+            Ok(ends)
+        })?;
+        rest(certificate)?;
+        Ok(ends.as_secs())
+    })
+}
+
+/// Steps over what is left.
+fn rest<'d>(reader: &mut impl Reader<'d>) -> der::Result<()> {
+    while !reader.is_finished() {
+        AnyRef::decode(reader)?;
+    }
+    Ok(())
 }
 
 /// What a destination is spoken to with. Its certificate must come from `ca`.
