@@ -16,6 +16,21 @@ pub trait Intake: Send + Sync + 'static {
     fn submit(&self, capture: Capture, mark: Option<Mark>) -> Ticket;
 }
 
+/// What became of a committed capture when its turn came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was understood, or is kept without effect as it should be.
+    Understood,
+    /// It is kept and could not be used; the text says why and names no person.
+    Refused(String),
+}
+
+/// Where a feed that owes its sender a late answer hears what became of a capture.
+pub trait Outcomes: Send + Sync + 'static {
+    /// Waits for the turn of `capture`. None when the gateway stops before.
+    fn outcome(&self, capture: CaptureId) -> Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
+}
+
 /// A small state of a feed (sequence number, custody of frames, poll cursor), committed with its capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {

@@ -5,15 +5,127 @@ use jiff::ZonedDateTime;
 use crate::charset::Charset;
 use crate::header::Header;
 
-/// The answer of original mode (table 0008).
+/// What an answer says (table 0008).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// AA: on stable storage.
+    /// AA, CA: on stable storage; or, as a late application acknowledgement, understood.
     Accept,
-    /// AE: not taken now; the same message may be sent again.
+    /// AE, CE: not taken now, the same message may be sent again; or taken and not understood.
     Error,
-    /// AR: not taken, and sending it again as it is will not help.
+    /// AR, CR: not taken, and sending it again as it is will not help.
     Reject,
+}
+
+/// Which of the two answers of enhanced mode it is. The one answer of original mode is an application acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// CA, CE, CR: whether it is on stable storage.
+    Commit,
+    /// AA, AE, AR.
+    Application,
+}
+
+/// When a sender wants an answer (table 0155).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum When {
+    /// AL
+    Always,
+    /// NE
+    Never,
+    /// ER
+    OnError,
+    /// SU
+    OnSuccess,
+}
+
+/// How a message is acknowledged (sections 2.9.2 and 2.9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// One answer.
+    Original,
+    /// A commit acknowledgement at once and an application acknowledgement later, each where it is wanted.
+    Enhanced {
+        /// MSH-15.
+        commit: When,
+        /// MSH-16.
+        application: When,
+    },
+}
+
+/// Which protocol a feed speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// As MSH-15 and MSH-16 of each message say.
+    #[default]
+    Auto,
+    /// One AA, AE or AR, whatever MSH-15 and MSH-16 say: many senders fill them and expect just that.
+    Original,
+    /// Enhanced; where MSH-15 says nothing a commit acknowledgement is sent all the same.
+    Enhanced,
+}
+
+impl When {
+    fn read(code: &str) -> Option<Self> {
+        Some(match code {
+            "AL" => Self::Always,
+            "NE" => Self::Never,
+            "ER" => Self::OnError,
+            "SU" => Self::OnSuccess,
+            _ => return None,
+        })
+    }
+
+    /// Whether this answer is wanted.
+    pub const fn wants(self, code: Code) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::OnError => !matches!(code, Code::Accept),
+            Self::OnSuccess => matches!(code, Code::Accept),
+        }
+    }
+}
+
+impl Protocol {
+    /// How a message with this header is acknowledged. Of two fields one that says nothing means never.
+    pub fn of(header: &Header, mode: Mode) -> Self {
+        let (commit, application) = (When::read(&header.accept_ack), When::read(&header.application_ack));
+        match mode {
+            Mode::Original => Self::Original,
+            Mode::Auto if commit.is_none() && application.is_none() => Self::Original,
+            Mode::Auto => Self::Enhanced {
+                commit: commit.unwrap_or(When::Never),
+                application: application.unwrap_or(When::Never),
+            },
+            Mode::Enhanced => Self::Enhanced {
+                commit: commit.unwrap_or(When::Always),
+                application: application.unwrap_or(When::Never),
+            },
+        }
+    }
+
+    /// In which answer a message is told at once what became of it; none where its sender does not want to hear.
+    pub const fn at_once(self, code: Code) -> Option<Stage> {
+        match self {
+            Self::Original => Some(Stage::Application),
+            Self::Enhanced { commit, .. } if commit.wants(code) => Some(Stage::Commit),
+            // What is not taken has no later answer.
+            Self::Enhanced { application, .. }
+                if application.wants(code) && !matches!(code, Code::Accept) =>
+            {
+                Some(Stage::Application)
+            }
+            Self::Enhanced { .. } => None,
+        }
+    }
+
+    /// When the late answer is wanted; never in original mode.
+    pub const fn late(self) -> When {
+        match self {
+            Self::Original => When::Never,
+            Self::Enhanced { application, .. } => application,
+        }
+    }
 }
 
 /// What is wrong with a refused message.
@@ -44,11 +156,14 @@ pub enum ErrorCode {
 
 impl Code {
     /// As in MSA-1.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accept => "AA",
-            Self::Error => "AE",
-            Self::Reject => "AR",
+    pub const fn as_str(self, stage: Stage) -> &'static str {
+        match (stage, self) {
+            (Stage::Application, Self::Accept) => "AA",
+            (Stage::Application, Self::Error) => "AE",
+            (Stage::Application, Self::Reject) => "AR",
+            (Stage::Commit, Self::Accept) => "CA",
+            (Stage::Commit, Self::Error) => "CE",
+            (Stage::Commit, Self::Reject) => "CR",
         }
     }
 }
@@ -69,7 +184,7 @@ impl ErrorCode {
 /// empty, so that at least a person sees why nothing is accepted.
 pub fn build(
     request: Option<&Header>,
-    code: Code,
+    (code, stage): (Code, Stage),
     problem: Option<&Problem>,
     control_id: &str,
     now: &ZonedDateTime,
@@ -110,7 +225,7 @@ pub fn build(
     let mut text = msh.join(&separator).trim_end_matches(field).to_owned();
     text.push('\r');
     let reason = problem.map(|p| escaped(&p.text, request_header)).unwrap_or_default();
-    let msa = ["MSA", code.as_str(), &request_header.control_id, &reason].join(&separator);
+    let msa = ["MSA", code.as_str(stage), &request_header.control_id, &reason].join(&separator);
     text.push_str(msa.trim_end_matches(field));
     text.push('\r');
     if let Some(problem) = problem {
@@ -166,7 +281,7 @@ mod tests {
 
     fn built(message: &[u8], code: Code, problem: Option<&Problem>) -> String {
         let header = Header::read(message).ok();
-        String::from_utf8(build(header.as_ref(), code, problem, "G1", &now())).unwrap()
+        String::from_utf8(build(header.as_ref(), (code, Stage::Application), problem, "G1", &now())).unwrap()
     }
 
     #[test]
@@ -174,6 +289,26 @@ mod tests {
         let message = b"MSH|^~\\&|HIS|H1|GW|S|20261124||ADT^A01|ID7|T^x|2.3.1\r";
         let answer = "MSH|^~\\&|GW|S|HIS|H1|20261124080000+0800||ACK^A01|G1|T|2.3.1\rMSA|AA|ID7\r";
         assert_eq!(built(message, Code::Accept, None), answer);
+    }
+
+    #[test]
+    fn msh_15_and_16_say_which_answers_are_wanted() {
+        use When::{Always, Never, OnError};
+        let of = |commit: &str, application: &str, mode| {
+            let message = format!("MSH|^~\\&|A|B|||1||ADT^A01|1|P|2.4|||{commit}|{application}\r");
+            Protocol::of(&Header::read(message.as_bytes()).unwrap(), mode)
+        };
+        assert_eq!(of("", "", Mode::Auto), Protocol::Original);
+        assert_eq!(of("AL", "NE", Mode::Original), Protocol::Original);
+        assert_eq!(of("AL", "", Mode::Auto), Protocol::Enhanced { commit: Always, application: Never });
+        assert_eq!(of("", "ER", Mode::Enhanced), Protocol::Enhanced { commit: Always, application: OnError });
+        let protocol = of("NE", "AL", Mode::Auto);
+        assert_eq!((protocol.at_once(Code::Accept), protocol.late()), (None, Always));
+        // What was not taken is said where anything is wanted at all.
+        assert_eq!(protocol.at_once(Code::Reject), Some(Stage::Application));
+        assert_eq!(of("ER", "NE", Mode::Auto).at_once(Code::Accept), None);
+        assert_eq!(of("ER", "NE", Mode::Auto).at_once(Code::Error), Some(Stage::Commit));
+        assert_eq!(of("NE", "NE", Mode::Auto).at_once(Code::Error), None);
     }
 
     #[test]
@@ -202,7 +337,7 @@ mod tests {
     fn the_answer_is_written_in_the_senders_character_set_and_delimiters() {
         let message = Charset::Gb18030.encode("MSH$%*!@$A$\u{5f22}$$$$$ADT%A01$1$P$2.4$$$$$$GB 18030-2000");
         let header = Header::read(&message).unwrap();
-        let answer = build(Some(&header), Code::Accept, None, "G1", &now());
+        let answer = build(Some(&header), (Code::Accept, Stage::Application), None, "G1", &now());
         assert!(answer.is_ascii() || Charset::Gb18030.decode(&answer).is_some());
         assert!(answer.starts_with(b"MSH$%*!@$"));
         assert!(answer.windows(13).any(|w| w == b"GB 18030-2000"));

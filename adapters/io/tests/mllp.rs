@@ -1,11 +1,13 @@
 //! The listener over real TCP: what the leading engine gets wrong (glued, lost or never answered messages), and more.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use feed::{Capture, CaptureId, Commit, FeedName, Form, Intake, Mark, Refusal, Ticket};
+use feed::{Capture, CaptureId, Commit, FeedName, Form, Intake, Mark, Outcome, Outcomes, Refusal, Ticket};
 use io::mllp::{self, WhenFull};
 use io::{Cidr, Stats};
 use jiff::Timestamp;
@@ -38,6 +40,18 @@ impl Intake for Store {
     }
 }
 
+impl Outcomes for Store {
+    fn outcome(&self, capture: CaptureId) -> Pin<Box<dyn Future<Output = Option<Outcome>> + Send>> {
+        let captures = self.captures.lock().unwrap();
+        let odd = captures[capture.row() as usize - 1].body.ends_with(b"|ODD");
+        Box::pin(async move {
+            // Not at once: what comes in meanwhile is taken.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            Some(if odd { Outcome::Refused("odd".to_owned()) } else { Outcome::Understood })
+        })
+    }
+}
+
 /// A listener with its store.
 struct House {
     runtime: Runtime,
@@ -61,6 +75,7 @@ impl House {
         let mut settings = mllp::Settings {
             feed: FeedName::new("his").unwrap(),
             tls: None,
+            ack: hl7::ack::Mode::Auto,
             allow: Cidr::loopback(),
             when_full: WhenFull::Refuse,
             max_message: 16 << 20,
@@ -75,6 +90,7 @@ impl House {
         let memory = Arc::new(Semaphore::new(mllp::MEMORY));
         let context = mllp::Context {
             intake: store.clone(),
+            outcomes: store.clone(),
             memory: memory.clone(),
             clock: Arc::new(Timestamp::now),
             stats: stats.clone(),
@@ -275,4 +291,51 @@ fn a_stop_lets_the_message_in_hand_finish() {
         told(&all)
     });
     assert_eq!(answers, ["AA 1"]);
+}
+
+/// A message with MSH-15 and MSH-16.
+fn enhanced(id: &str, commit: &str, application: &str, more: &str) -> Vec<u8> {
+    let frame =
+        format!("\x0bMSH|^~\\&|HIS|H|GW|R|1||ADT^A08|{id}|P|2.4|||{commit}|{application}\rPID|1{more}\x1c\r");
+    frame.into_bytes()
+}
+
+#[test]
+fn enhanced_mode_says_at_once_that_it_is_stored_and_later_what_became_of_it() {
+    let house = House::new();
+    let stream = [enhanced("1", "AL", "AL", ""), enhanced("2", "AL", "AL", "|ODD"), framed("3")].concat();
+    let answers = house.answers(&[&stream]);
+    assert_eq!(answers[..3], ["CA 1", "CA 2", "AA 3"], "nothing waits for the second answers");
+    assert_eq!(answers[3..], ["AA 1", "AE 2"], "they come in order, also when the sender has ended its side");
+}
+
+#[test]
+fn a_sender_gets_the_answers_it_wants_and_no_others() {
+    let house = House::new();
+    let of = |commit: &str, application: &str| {
+        let odd = enhanced("2", commit, application, "|ODD");
+        house.answers(&[&enhanced("1", commit, application, ""), &odd])
+    };
+    assert_eq!(of("AL", "NE"), ["CA 1", "CA 2"]);
+    assert_eq!(of("NE", "AL"), ["AA 1", "AE 2"]);
+    assert_eq!(of("NE", "ER"), ["AE 2"]);
+    assert_eq!(of("SU", "SU"), ["CA 1", "CA 2", "AA 1"]);
+    assert_eq!(of("NE", "NE"), [""; 0]);
+    *house.store.refusing.lock().unwrap() = Some(Refusal::Disk);
+    assert_eq!(of("AL", "AL"), ["CE 1", "CE 2"]);
+    assert_eq!(of("ER", "NE"), ["CE 1", "CE 2"]);
+    assert_eq!(of("NE", "ER"), ["AE 1", "AE 2"]);
+
+    let plain = House::with(|settings| settings.ack = hl7::ack::Mode::Original);
+    assert_eq!(plain.answers(&[&enhanced("1", "AL", "AL", "")]), ["AA 1"]);
+    let always = House::with(|settings| settings.ack = hl7::ack::Mode::Enhanced);
+    assert_eq!(always.answers(&[&framed("1")]), ["CA 1"]);
+}
+
+#[test]
+fn a_thousand_second_answers_to_come_are_kept_in_bounds_and_in_order() {
+    let house = House::new();
+    let stream: Vec<u8> = (0..600).flat_map(|n| enhanced(&n.to_string(), "NE", "AL", "")).collect();
+    let expected: Vec<String> = (0..600).map(|n| format!("AA {n}")).collect();
+    assert!(house.answers(&[&stream]) == expected);
 }

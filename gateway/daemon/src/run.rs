@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use buffer::{Buffer, OpenError, Options, Urgency};
-use feed::FeedName;
+use feed::{CaptureId, FeedName, Outcomes};
 use io::Stats;
 use io::mllp;
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::certificates::Certificates;
 use crate::config::{Config, ConfigError, Destination, Feed, Mode};
 use crate::notify::{ROUND, Watchdog, tell};
-use crate::refine::{DestinationRules, FeedRules, Operations, Refine, Rules};
+use crate::refine::{DestinationRules, Fates, FeedRules, Operations, Refine, Rules};
 use crate::supervise::{Place, Supervisor};
 use crate::tls::{self, TlsError};
 use crate::uplink::{self, Endpoint, EndpointError, Uplink};
@@ -126,6 +126,8 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
     };
     let numbers = numbers(&buffer, &config, started).await?;
     let (rules, rules_seen) = watch::channel(Arc::new(rules(&config, &buffer, &numbers)));
+    let (applied, fates) = watch::channel(CaptureId::ZERO);
+    let applied = Arc::new(applied);
     let (committed, enqueued, reload) =
         (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
     buffer.on_commit(Arc::new({
@@ -150,6 +152,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         supervisor: Supervisor::new(work.clone()),
         work,
         certificates: Arc::default(),
+        outcomes: Arc::new(Fates { state: buffer.state().clone(), applied: fates }),
         shown: shown.clone(),
         memory: Arc::new(Semaphore::new(mllp::MEMORY)),
         enqueued: enqueued.clone(),
@@ -166,6 +169,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
                 buffer: buffer.clone(),
                 rules: rules_seen.clone(),
                 committed: committed.clone(),
+                applied: applied.clone(),
                 enqueued: enqueued.clone(),
                 threads: 2,
             };
@@ -209,6 +213,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
 struct Gateway {
     work: Handle,
     certificates: Arc<Certificates>,
+    outcomes: Arc<dyn Outcomes>,
     supervisor: Supervisor,
     shown: Arc<Shown>,
     memory: Arc<Semaphore>,
@@ -394,6 +399,7 @@ impl Gateway {
         self.feeds.insert(feed.name.clone(), (feed.listen, sender));
         let context = mllp::Context {
             intake: self.shown.buffer.intake(),
+            outcomes: self.outcomes.clone(),
             memory: self.memory.clone(),
             clock: self.shown.clock.clone(),
             stats,
@@ -525,6 +531,7 @@ fn feed_settings(feed: &Feed, config: &Config) -> Result<mllp::Settings, RunErro
         when_full: feed.when_full,
         max_message: feed.max_message,
         max_connections: feed.max_connections,
+        ack: feed.ack,
         idle_timeout: feed.idle_timeout,
         frame_timeout: feed.frame_timeout,
         zone: config.site.time_zone.clone(),

@@ -26,6 +26,6 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    let answer = hl7::ack::build(Some(&header), hl7::ack::Code::Accept, None, "G1", &Default::default());
+    let answer = hl7::ack::build(Some(&header), (hl7::ack::Code::Accept, hl7::ack::Stage::Application), None, "G1", &Default::default());
     assert!(answer.ends_with(b"\r") && !answer.contains(&0x0b) && !answer.windows(2).any(|b| b == b"\x1c\r"));
 });

@@ -103,6 +103,28 @@ fn refusals_say_what_is_wrong_where_and_what_to_do() {
 }
 
 #[test]
+fn a_sender_in_enhanced_mode_hears_twice_that_it_is_stored_and_whether_it_was_understood() {
+    let house = House::new();
+    let mut sender = house.sender();
+    let pid = Person::numbered(1).pid();
+    let send = |sender: &mut Sender, id: &str, charset: &str| {
+        let text = format!(
+            "MSH|^~\\&|SIM|H|GW|R|20261101||ADT^A08|{id}|P|2.4|||AL|AL||{charset}\rEVN|A08|20261101\r{pid}\r"
+        );
+        let first = sender.send(text.as_bytes()).unwrap();
+        let second = sender.ack().unwrap();
+        assert_eq!((first.control_id.as_str(), second.control_id.as_str()), (id, id));
+        (first.code, second.code, second.text)
+    };
+    let (stored, understood, _) = send(&mut sender, "E1", "UNICODE UTF-8");
+    assert_eq!((stored.as_str(), understood.as_str()), ("CA", "AA"));
+    let (stored, understood, why) = send(&mut sender, "E2", "KLINGON");
+    assert_eq!((stored.as_str(), understood.as_str()), ("CA", "AE"));
+    assert!(why.contains("unknown-charset") && why.contains("MSH-18"), "{why}");
+    assert_eq!(house.gateway.fates("E2"), ["quarantined"]);
+}
+
+#[test]
 fn what_cannot_be_decoded_is_kept_and_released_by_a_replay_after_the_feed_is_mended() {
     let mut house = House::new();
     let mut hospital = Hospital::new("C", 1);

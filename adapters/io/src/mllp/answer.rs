@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use feed::{Form, Refusal};
-use hl7::ack::{self, Code, ErrorCode, Problem};
+use hl7::ack::{self, Code, ErrorCode, Problem, Stage};
 use hl7::{Header, Unreadable};
 use hl7_mllp_codec::MllpCodec;
 use jiff::Timestamp;
@@ -54,10 +54,15 @@ pub(crate) fn not_taken(refusal: Refusal) -> Problem {
     problem("", ErrorCode::Internal, &format!("not taken, send it again later: {refusal}"))
 }
 
+/// The late answer to a message that was taken and could not be used.
+pub(crate) fn not_used(why: &str) -> Problem {
+    problem("", ErrorCode::Internal, &format!("taken and kept, and not used: {why}"))
+}
+
 /// A framed answer. `nth` numbers the answers of this process.
 pub(crate) fn frame(
     request: Option<&Header>,
-    code: Code,
+    code: (Code, Stage),
     problem: Option<&Problem>,
     nth: u64,
     now: Timestamp,

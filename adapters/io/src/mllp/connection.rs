@@ -9,14 +9,15 @@ use core::net::IpAddr;
 use core::pin::Pin;
 use core::task::Poll;
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use feed::{Capture, Form, Refusal};
+use feed::{Capture, CaptureId, Form, Outcome, Refusal};
 use hl7::Header;
-use hl7::ack::{Code, Problem};
+use hl7::ack::{Code, Problem, Protocol, Stage, When};
 use hl7::frame::{Event, Framer};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -40,6 +41,11 @@ const WRITE: Duration = Duration::from_secs(30);
 /// After an FS the CR usually comes in the same packet; after this much silence the FS counts as the end.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// Second answers that one connection may have to come.
+const LATE: usize = 256;
+/// How long they may take when the sender has ended its side.
+const FINISH: Duration = Duration::from_secs(10);
+
 /// Numbers the answers of this process.
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
@@ -54,7 +60,19 @@ struct Connection {
     /// Permits for what the framer holds.
     memory: Option<OwnedSemaphorePermit>,
     frame_began: Option<Instant>,
+    late: VecDeque<Late>,
+    /// What becomes of the first of them.
+    outcome: Option<Pending>,
 }
+
+/// A message whose sender waits for a second answer.
+struct Late {
+    header: Header,
+    capture: CaptureId,
+    wanted: When,
+}
+
+type Pending = Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
 
 /// What waiting for bytes came to.
 enum Read {
@@ -62,6 +80,7 @@ enum Read {
     End,
     Quiet,
     TimedOut,
+    Late(Option<Outcome>),
     Stop,
 }
 
@@ -84,8 +103,19 @@ pub(super) async fn run(
 ) -> io::Result<()> {
     let framer = Framer::new(settings.borrow().max_message);
     let name = Arc::from(name);
-    let connection =
-        Connection { stream, peer, name, settings, context, stop, framer, memory: None, frame_began: None };
+    let connection = Connection {
+        stream,
+        peer,
+        name,
+        settings,
+        context,
+        stop,
+        framer,
+        memory: None,
+        frame_began: None,
+        late: VecDeque::new(),
+        outcome: None,
+    };
     connection.run().await
 }
 
@@ -112,6 +142,7 @@ impl Connection {
                         return Ok(());
                     }
                 }
+                Read::Late(outcome) => self.answer_late(outcome).await?,
                 Read::TimedOut => {
                     self.context.stats.timed_out();
                     return self.finish().await;
@@ -128,11 +159,14 @@ impl Connection {
                 break;
             }
         }
+        self.finish_late().await?;
         self.stream.shutdown().await
     }
 
     /// Waits for bytes, the end, silence or a timeout.
     async fn read(&mut self) -> io::Result<Read> {
+        self.look_out();
+        let full = self.late.len() >= LATE;
         let settings = self.settings.borrow().clone();
         let patience = match self.frame_began {
             Some(began) => {
@@ -151,7 +185,9 @@ impl Connection {
             permit.map_err(|_| io::Error::other("the gateway is stopping"))
         };
         let permit = tokio::select! {
-            ready = ready => ready?,
+            // Who has so many answers to come waits for some of them before it is heard again.
+            ready = ready, if !full => ready?,
+            outcome = pending(&mut self.outcome) => return Ok(Read::Late(outcome)),
             () = at(patience) => return Ok(Read::TimedOut),
             () = tokio::time::sleep(QUIET), if quiet => return Ok(Read::Quiet),
             // A frame in hand is taken to its end; its timeout bounds that.
@@ -226,9 +262,13 @@ impl Connection {
         let began = Instant::now();
         match answer::judge(&payload) {
             Verdict::Take(header) => match self.commit(payload, Form::Whole).await {
-                Ok(()) => {
+                Ok(capture) => {
+                    let protocol = Protocol::of(&header, self.settings.borrow().ack);
                     self.answer(Some(&header), Code::Accept, None).await?;
                     self.context.stats.acknowledged(began.elapsed());
+                    if protocol.late() != When::Never {
+                        self.late.push_back(Late { header: *header, capture, wanted: protocol.late() });
+                    }
                     Ok(true)
                 }
                 Err(Refusal::Stopping) => Ok(false),
@@ -261,14 +301,14 @@ impl Connection {
     }
 
     /// Commits a capture. A feed that holds waits here for as long as the buffer is full, and reads nothing.
-    async fn commit(&self, body: Bytes, form: Form) -> Result<(), Refusal> {
+    async fn commit(&mut self, body: Bytes, form: Form) -> Result<CaptureId, Refusal> {
         let received = (self.context.clock)();
         let feed = self.settings.borrow().feed.clone();
         let capture = Capture { feed, received, peer: self.name.clone(), form, body };
         let mut held = None;
         loop {
             match self.context.intake.submit(capture.clone(), None).await {
-                Ok(_) => return Ok(()),
+                Ok(commit) => return Ok(commit.capture),
                 Err(refusal @ (Refusal::Full | Refusal::Disk))
                     if self.settings.borrow().when_full == WhenFull::Hold =>
                 {
@@ -284,10 +324,59 @@ impl Connection {
         }
     }
 
+    /// Answers at once, as far as the sender wants to hear it.
     async fn answer(
         &mut self,
         header: Option<&Header>,
         code: Code,
+        problem: Option<&Problem>,
+    ) -> io::Result<()> {
+        let mode = self.settings.borrow().ack;
+        let protocol = header.map_or(Protocol::Original, |header| Protocol::of(header, mode));
+        match protocol.at_once(code) {
+            Some(stage) => self.write(header, (code, stage), problem).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to wait for what becomes of the first message that has an answer to come.
+    fn look_out(&mut self) {
+        if let (None, Some(first)) = (&self.outcome, self.late.front()) {
+            self.outcome = Some(self.context.outcomes.outcome(first.capture));
+        }
+    }
+
+    /// Sends the second answer of the first message that has one to come.
+    async fn answer_late(&mut self, outcome: Option<Outcome>) -> io::Result<()> {
+        self.outcome = None;
+        let (Some(late), Some(outcome)) = (self.late.pop_front(), outcome) else { return Ok(()) };
+        let (code, problem) = match outcome {
+            Outcome::Understood => (Code::Accept, None),
+            Outcome::Refused(why) => (Code::Error, Some(answer::not_used(&why))),
+        };
+        if !late.wanted.wants(code) {
+            return Ok(());
+        }
+        self.write(Some(&late.header), (code, Stage::Application), problem.as_ref()).await
+    }
+
+    /// A sender that has said all it has to say may still wait for answers.
+    async fn finish_late(&mut self) -> io::Result<()> {
+        let end = Instant::now() + FINISH;
+        while !self.late.is_empty() {
+            self.look_out();
+            match tokio::time::timeout_at(end, pending(&mut self.outcome)).await {
+                Ok(outcome) => self.answer_late(outcome).await?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        header: Option<&Header>,
+        code: (Code, Stage),
         problem: Option<&Problem>,
     ) -> io::Result<()> {
         let nth = ANSWERS.fetch_add(1, Ordering::Relaxed);
@@ -301,6 +390,14 @@ impl Connection {
             Ok(written) => written,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")),
         }
+    }
+}
+
+/// Waits for what is waited for, if anything is.
+async fn pending(outcome: &mut Option<Pending>) -> Option<Outcome> {
+    match outcome {
+        Some(outcome) => outcome.await,
+        None => core::future::pending().await,
     }
 }
 

@@ -10,7 +10,8 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use feed::{FeedName, Intake};
+use feed::{FeedName, Intake, Outcomes};
+use hl7::ack;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::ServerConfig;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub max_message: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// How messages are acknowledged.
+    pub ack: ack::Mode,
     /// How long a connection may be silent between frames; none = for ever.
     pub idle_timeout: Option<Duration>,
     /// How long a frame may take, and a second more for every 64 KiB of it.
@@ -77,6 +80,8 @@ pub enum WhenFull {
 pub struct Context {
     /// Where captures go.
     pub intake: Arc<dyn Intake>,
+    /// What becomes of them.
+    pub outcomes: Arc<dyn Outcomes>,
     /// Permits for bytes in flight, shared by all feeds; made with [`MEMORY`] permits.
     pub memory: Arc<Semaphore>,
     /// The clock.

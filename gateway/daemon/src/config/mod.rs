@@ -121,6 +121,8 @@ pub struct Feed {
     pub max_message: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// How messages are acknowledged.
+    pub ack: hl7::ack::Mode,
     /// How long a connection may be silent between frames.
     pub idle_timeout: Option<Duration>,
     /// How long a frame may take.

@@ -241,6 +241,12 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         "close" => Ok(WhenFull::Close),
         _ => Err("hold, refuse or close"),
     });
+    let ack = section.read("ack", hl7::ack::Mode::Auto, report, |text| match text {
+        "auto" => Ok(hl7::ack::Mode::Auto),
+        "original" => Ok(hl7::ack::Mode::Original),
+        "enhanced" => Ok(hl7::ack::Mode::Enhanced),
+        _ => Err("auto, original or enhanced"),
+    });
     let max_message = section.read("max_message", 16 << 20, report, |text| match parse::size(text)? {
         size @ 1..=0x100_0000 => Ok(size as usize),
         _ => Err("at most 16MiB: all feeds together hold 64 MiB in flight".to_owned()),
@@ -249,14 +255,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
     let idle_timeout = section.read("idle_timeout", None, report, parse::maybe_duration);
     let frame_timeout = section.read("frame_timeout", Duration::from_secs(30), report, parse::duration);
     section.later(
-        &[
-            ("codes", ""),
-            ("silence_alarm", ""),
-            ("ack", "original"),
-            ("ack_to", ""),
-            ("sequence", "off"),
-            ("queries", ""),
-        ],
+        &[("codes", ""), ("silence_alarm", ""), ("ack_to", ""), ("sequence", "off"), ("queries", "")],
         report,
     );
     section.finish(report);
@@ -281,6 +280,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         when_full,
         max_message,
         max_connections,
+        ack,
         idle_timeout,
         frame_timeout,
     })

@@ -6,6 +6,7 @@
 
 mod apply;
 mod bind;
+mod fates;
 mod held;
 mod identity;
 mod operations;
@@ -24,6 +25,7 @@ use hl7::charset::Learned;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use fates::Fates;
 pub use operations::{Decision, OperationError, Operations, Replayed};
 pub use rules::{DestinationRules, FeedRules, REVISION, Rules};
 
@@ -49,6 +51,8 @@ pub struct Refine {
     pub committed: Arc<Notify>,
     /// Notified here when deliveries were enqueued.
     pub enqueued: Arc<Notify>,
+    /// Told how far the effects of captures are durable.
+    pub applied: Arc<watch::Sender<CaptureId>>,
     /// Threads to interpret on.
     pub threads: usize,
 }
@@ -64,6 +68,7 @@ impl Refine {
     pub async fn run(self, stop: CancellationToken) -> Result<(), StateError> {
         let charsets: Charsets = Arc::new(Mutex::new(self.learned().await?));
         let mut cursor = self.buffer.state().read(|read| read.cursor()).await?;
+        self.applied.send_replace(cursor);
         let mut next = self.prepare(cursor, &charsets).await?;
         let mut failures = 0;
         while !stop.is_cancelled() {
@@ -83,6 +88,7 @@ impl Refine {
             match applied {
                 Ok(()) => {
                     (cursor, next, failures) = (last, prepared?, 0);
+                    self.applied.send_replace(cursor);
                     self.enqueued.notify_waiters();
                 }
                 Err(error) if failures + 1 >= TRIES => {
@@ -90,6 +96,7 @@ impl Refine {
                         "refine: a batch after capture {cursor} failed {TRIES} times, taking it apart: {error}"
                     );
                     cursor = self.apply_one_by_one(cursor, &charsets).await?;
+                    self.applied.send_replace(cursor);
                     (next, failures) = (self.prepare(cursor, &charsets).await?, 0);
                 }
                 Err(error) => {

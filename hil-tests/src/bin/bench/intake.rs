@@ -1,11 +1,13 @@
 //! Durable acknowledgement by the listener over the buffer alone, beside a listener that looks at nothing.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use buffer::{Buffer, Kek, Options};
 use bytes::Bytes;
-use feed::{Capture, FeedName, Form, Intake};
+use feed::{Capture, CaptureId, FeedName, Form, Intake, Outcome, Outcomes};
 use io::{Cidr, mllp};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -35,6 +37,7 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
             let settings = mllp::Settings {
                 feed: FeedName::new("his").unwrap(),
                 tls: None,
+                ack: hl7::ack::Mode::Auto,
                 allow: Cidr::loopback(),
                 when_full: mllp::WhenFull::Hold,
                 max_message: 16 << 20,
@@ -45,6 +48,7 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
             };
             let context = mllp::Context {
                 intake: buffer.intake(),
+                outcomes: Arc::new(Nobody),
                 memory: Arc::new(Semaphore::new(mllp::MEMORY)),
                 clock: Arc::new(Timestamp::now),
                 stats: Arc::default(),
@@ -62,6 +66,15 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
         buffer.close();
     }
     loads
+}
+
+/// Nobody waits for second answers here.
+struct Nobody;
+
+impl Outcomes for Nobody {
+    fn outcome(&self, _: CaptureId) -> Pin<Box<dyn Future<Output = Option<Outcome>> + Send>> {
+        Box::pin(core::future::ready(None))
+    }
 }
 
 /// Frames cut at FS CR, committed, answered; nothing is looked at.
