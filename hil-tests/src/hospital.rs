@@ -175,6 +175,13 @@ impl Hospital {
         self.message(&format!("ADT^{event}"), &format!("EVN|{event}|{time}\r{}\r{pv1}", person.pid()))
     }
 
+    /// A merge: who has the record number `loser` is `survivor`.
+    pub fn merge(&mut self, event: &str, survivor: &Person, loser: &str) -> (String, Vec<u8>) {
+        let time = self.time();
+        let segments = format!("EVN|{event}|{time}\r{}\rMRG|{loser}^^^HIS^MR", survivor.pid());
+        self.message(&format!("ADT^{event}"), &segments)
+    }
+
     /// A laboratory report of `results` results. `order` numbers it; `status` is `P`, `F` or `C`.
     pub fn report(
         &mut self,

@@ -3,7 +3,7 @@
 use hl7::{Message, Segment};
 use model::{
     Attending, Change, Coded, DiagnosisChange, DiagnosisKind, EncounterChange, EncounterClass,
-    EncounterStatus, Field, NumberKind, VisitStep,
+    EncounterStatus, Field, Identifier, NumberKind, VisitStep,
 };
 
 use crate::field::{Times, coded, text, tri};
@@ -25,16 +25,32 @@ fn status(event: &str, class: Option<EncounterClass>) -> Option<EncounterStatus>
     })
 }
 
+/// Whether two persons are merged by it: who is named in MRG is who is named in PID.
+fn merges(event: &str) -> bool {
+    matches!(event, "A18" | "A30" | "A34" | "A36" | "A39" | "A40")
+}
+
+/// Whether a person gets another number by it: MRG has the old one, PID the new one.
+fn renumbers(event: &str) -> bool {
+    matches!(event, "A46" | "A47" | "A48" | "A49")
+}
+
 /// Whether an ADT event is interpreted here.
 pub(crate) fn is_known(event: &str) -> bool {
-    matches!(event, "A08" | "A15" | "A16" | "A25" | "A26" | "A28" | "A29" | "A31")
+    merges(event)
+        || renumbers(event)
+        || matches!(event, "A08" | "A15" | "A16" | "A25" | "A26" | "A28" | "A29" | "A31")
         || status(event, None).is_some()
 }
 
 /// Interprets the events of a visit, and A28, A29 and A31, which are about the person alone.
 pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Reason> {
     let Frame { times, trigger, event, pid } = Frame::read(message, context)?;
-    let about_visit = !matches!(trigger.event.as_str(), "A28" | "A29" | "A31");
+    let (merge, renumber) = (merges(&trigger.event), renumbers(&trigger.event));
+    let about_visit = !merge && !renumber && !matches!(trigger.event.as_str(), "A28" | "A29" | "A31");
+    if (merge || renumber) && message.segments_named("PID").nth(1).is_some() {
+        return Err(Reason::SeveralMerges);
+    }
     let mut encounter = message
         .first("PV1")
         .filter(|_| about_visit)
@@ -53,7 +69,31 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
     let diagnoses = if about_visit { diagnoses(message, &times) } else { Vec::new() };
     let mut person = patient::change(pid, &times, context);
     person.deleted = Some(trigger.event == "A29");
-    Ok(Change { trigger, event, person, encounter, diagnoses, reports: Vec::new() })
+    let mut merged = if merge || renumber { prior_numbers(message, context) } else { Vec::new() };
+    if (merge || renumber) && merged.is_empty() {
+        return Err(Reason::NoPriorNumber);
+    }
+    if renumber {
+        // The person is found under the old number and holds both from now on.
+        person.identifiers.append(&mut merged);
+    }
+    Ok(Change { trigger, event, person, merged, encounter, diagnoses, reports: Vec::new() })
+}
+
+/// MRG-1, and MRG-4 of old versions.
+fn prior_numbers(message: &Message, context: &Context) -> Vec<Identifier> {
+    let mut found: Vec<Identifier> = Vec::new();
+    for mrg in message.segments_named("MRG") {
+        let (list, single) = (mrg.field(1), mrg.field(4));
+        for repetition in list.repetitions().chain(single.repetitions()) {
+            if let Some(identifier) = patient::identifier(repetition, context)
+                && !found.iter().any(|held| held.same(&identifier))
+            {
+                found.push(identifier);
+            }
+        }
+    }
+    found
 }
 
 /// Reads PV1. None without a visit number: then nothing tells the visit from another.

@@ -37,7 +37,7 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
     let person = patient::change(pid, &times, context);
     let encounter = adt::referenced(message, &times, context);
     let reports = reports.into_iter().map(Reading::finish).collect();
-    Ok(Change { trigger, event, person, encounter, diagnoses: Vec::new(), reports })
+    Ok(Change { trigger, event, person, merged: Vec::new(), encounter, diagnoses: Vec::new(), reports })
 }
 
 /// A report while its segments are read.

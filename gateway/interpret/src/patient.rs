@@ -54,7 +54,7 @@ fn identifiers(pid: Segment<'_>, context: &Context) -> Vec<Identifier> {
     found
 }
 
-fn identifier(repetition: Repetition<'_>, context: &Context) -> Option<Identifier> {
+pub(crate) fn identifier(repetition: Repetition<'_>, context: &Context) -> Option<Identifier> {
     let value = text(repetition.component(1)).filter(|value| !context.dummy.contains(value))?;
     let authority = repetition.component(4);
     let (name, oid) = (text(authority.subcomponent(1)), text(authority.subcomponent(2)));

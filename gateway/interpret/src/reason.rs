@@ -52,6 +52,30 @@ pub enum Reason {
     /// The feed has no authority for what it sends.
     #[error("the feed has no authority for results; add \"result\" to its authority, then replay")]
     NoAuthority,
+    /// MRG names nobody.
+    #[error(
+        "it merges or renumbers a person and MRG-1 names nobody; the sender has to say which number is meant"
+    )]
+    NoPriorNumber,
+    /// More than one PID.
+    #[error("it merges several pairs of persons at once; have the sender send one message for each")]
+    SeveralMerges,
+    /// The feed may not merge.
+    #[error("the feed has no authority to merge persons; add \"identity\" to its authority, then replay")]
+    NoMergeAuthority,
+    /// PID-3 and MRG-1 name the same number.
+    #[error("it merges a number with itself: PID-3 and MRG-1 name the same one")]
+    MergeSelf,
+    /// The opposite was said before.
+    #[error(
+        "the two were merged the other way round before; release it when the numbers are to be swapped, or discard it"
+    )]
+    MergeInverse,
+    /// The two look like two.
+    #[error(
+        "it merges two persons whose verified ID number, sex or birth date differ; release it when they are one, discard it when not"
+    )]
+    MergeHeld,
     /// It could not be applied.
     #[error("it could not be applied; the log says why. Replay it after an update")]
     Internal,
@@ -73,6 +97,12 @@ impl Reason {
             Self::IdConflict => "id-conflict",
             Self::NoReport => "no-report",
             Self::NoAuthority => "no-authority",
+            Self::NoPriorNumber => "no-prior-number",
+            Self::SeveralMerges => "several-merges",
+            Self::NoMergeAuthority => "no-merge-authority",
+            Self::MergeSelf => "merge-self",
+            Self::MergeInverse => "merge-inverse",
+            Self::MergeHeld => "merge-held",
             Self::Internal => "internal",
         }
     }

@@ -14,6 +14,8 @@ pub struct Change {
     pub event: Option<PartialTime>,
     /// Who it is about.
     pub person: PersonChange,
+    /// Numbers of other persons that are this one (MRG). Empty: nobody is merged.
+    pub merged: Vec<Identifier>,
     /// The visit.
     pub encounter: Option<EncounterChange>,
     /// Diagnoses.

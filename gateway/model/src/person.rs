@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Identifier, PartialTime, PersonName, Sex, Trust};
+use crate::{Identifier, PartialTime, PersonId, PersonName, Sex, Trust};
 
 /// What is held about a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,12 @@ pub struct Person {
     /// When the person died, where only that is known: an empty statement that it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deceased: Option<Option<PartialTime>>,
+    /// The person that this one was found to be. This one keeps its id and its numbers, and gets nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<PersonId>,
+    /// The persons that were found to be this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<PersonId>,
     /// Whether the source has deleted the person (A29). What is known about it stays.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub deleted: bool,

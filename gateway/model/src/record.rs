@@ -116,6 +116,15 @@ pub enum Authority {
 }
 
 impl Body {
+    /// Persons that it speaks of besides its own: those that were merged with it.
+    pub fn linked(&self) -> impl Iterator<Item = PersonId> {
+        let person = match self {
+            Self::Person(person) => Some(person),
+            _ => None,
+        };
+        person.into_iter().flat_map(|person| person.replaced_by.iter().chain(&person.replaces)).copied()
+    }
+
     /// What kind of record it makes.
     pub const fn kind(&self) -> RecordKind {
         match self {

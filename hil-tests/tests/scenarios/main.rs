@@ -4,6 +4,7 @@
 mod disk;
 mod identity;
 mod intake;
+mod merges;
 mod operation;
 mod platform;
 mod strict;

@@ -40,6 +40,15 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
             assert_eq!(sender.send(&message.1).unwrap().code, "AA");
         }
     }
+    for n in 0..3 {
+        // A second registration without the ID card, a report under it, and the merge.
+        let person = Person::numbered(n);
+        let again = Person { number: format!("B{n}"), resident: String::new(), ..person.clone() };
+        let report = hospital.report(&again, &format!("B{n}"), "F", 4);
+        for message in [report, hospital.merge("A40", &person, &again.number)] {
+            assert_eq!(sender.send(&message.1).unwrap().code, "AA");
+        }
+    }
     gateway.settled();
     let stats = peer.stats();
     assert_eq!(stats["rejected"], 0, "{stats}");
@@ -47,7 +56,7 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
     let count = |kind: &str| dump.iter().filter(|resource| resource["resourceType"] == kind).count();
     assert_eq!(
         (count("Patient"), count("Encounter"), count("DiagnosticReport"), count("Observation")),
-        (15, 15, 15, 180)
+        (18, 15, 18, 192)
     );
     let status = gateway.json(&["status"]);
     assert_eq!(status["destinations"][0]["counts"]["dead"].as_i64().unwrap_or(0), 0, "{status}");

@@ -153,6 +153,31 @@ impl Tx<'_> {
         Ok(was_held)
     }
 
+    /// Lets what waits in one lane of a destination wait in another one, in the order of the deliveries. The other lane's
+    /// hold stays; the first one's goes with it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn move_lane(&mut self, from: &LaneKey, to: &LaneKey, at: Timestamp) -> Result<(), StateError> {
+        let place = (from.destination, from.class, from.lane);
+        let waiting = self.one(
+            "DELETE FROM lane WHERE destination = ?1 AND class = ?2 AND lane = ?3 RETURNING head, waiting, since",
+            place,
+            |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+        )?;
+        let Some((Some(head), waiting, since)) = waiting else { return Ok(()) };
+        let sql =
+            "UPDATE delivery SET lane = ?4 WHERE destination = ?1 AND class = ?2 AND lane = ?3 AND state = 0";
+        self.execute(sql, (from.destination, from.class, from.lane, to.lane))?;
+        let since = since.min(self.stamp(at));
+        let sql = "INSERT INTO lane (destination, class, lane, head, waiting, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                   ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting,
+                   since = CASE WHEN head < excluded.head THEN since ELSE excluded.since END,
+                   head = CASE WHEN head < excluded.head THEN head ELSE excluded.head END";
+        self.execute(sql, (to.destination, to.class, to.lane, head, waiting, since))?;
+        Ok(())
+    }
+
     /// Puts a waiting delivery into its lane; it becomes the head when it is the lowest.
     pub(super) fn join_lane(&self, key: &LaneKey, id: DeliveryId, at: Timestamp) -> Result<(), StateError> {
         let sql =
@@ -232,6 +257,36 @@ mod tests {
             assert_eq!(heads(tx.ready_lanes(1, 0, DeliveryId(0), 10)?), [blocked, other]);
             assert_eq!(heads(tx.ready_lanes(1, 0, blocked, 10)?), [other]);
             assert_eq!(heads(tx.ready_lanes(1, 1, DeliveryId(0), 10)?), [statutory]);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_lane_that_is_moved_into_another_keeps_the_order_of_both() {
+        let state = scratch();
+        state.write(|tx| {
+            tx.intern_destination("platform")?;
+            let all = [queue(tx, 1, 0)?, queue(tx, 2, 0)?, queue(tx, 1, 0)?, queue(tx, 2, 0)?];
+            let lane = |n: u8| LaneKey { destination: 1, class: 0, lane: [n; 16] };
+            tx.hold_lane(&lane(1), "person-refused", at(1))?;
+            tx.move_lane(&lane(1), &lane(2), at(5))?;
+            tx.move_lane(&lane(1), &lane(2), at(5))?;
+            for id in all {
+                let heads = tx.ready_lanes(1, 0, DeliveryId(0), 10)?;
+                assert_eq!(heads, [LaneHead { lane: [2; 16], class: 0, head: id }]);
+                tx.settle(
+                    id,
+                    &crate::Settled {
+                        state: crate::SettledAs::Superseded,
+                        reason: "newer".to_owned(),
+                        at: at(6),
+                        receipt: None,
+                        sent: Vec::new(),
+                        dead: Vec::new(),
+                    },
+                )?;
+            }
+            assert!(tx.ready_lanes(1, 0, DeliveryId(0), 10)?.is_empty());
             Ok(())
         });
     }

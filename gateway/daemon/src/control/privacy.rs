@@ -4,14 +4,14 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use buffer::{DeliveryId, MAX_ROWS};
-use model::{Body, Identifier, PersonId, RecordId};
+use model::{Body, Identifier, PersonId, Record, RecordId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Problem};
 use super::operate::{Reason, capture_id, note};
 use super::{Caller, Held};
-use crate::refine::{Decision, held_record};
+use crate::refine::{Decision, held_record, survivor};
 
 pub(super) fn routes() -> Router<Held> {
     Router::new()
@@ -115,10 +115,14 @@ async fn find(
     let reason = Reason { reason: wanted.reason };
     note(&shown, caller, "person-find", reason.given()?, &format!("{domain} {value}")).await?;
     let found = shown.buffer.state().read(move |read| {
-        let mut found = Vec::new();
+        let mut found: Vec<(PersonId, u8, Option<Record>)> = Vec::new();
         for ident in read.idents(&domain, &value)?.into_iter().take(MAX_ROWS) {
-            let record = held_record(read, RecordId::from(ident.person))?;
-            found.push((ident.person, ident.trust, record));
+            // Who was merged into somebody is found as that one.
+            let person = survivor(read, ident.person)?;
+            match found.iter_mut().find(|(known, ..)| *known == person) {
+                Some((_, trust, _)) => *trust = (*trust).max(ident.trust),
+                None => found.push((person, ident.trust, held_record(read, RecordId::from(person))?)),
+            }
         }
         Ok(found)
     });

@@ -32,7 +32,10 @@ pub(crate) fn put(tx: &mut Tx<'_>, record: &Record) -> Result<(), StateError> {
 fn is_current(body: &Body) -> bool {
     match body {
         Body::Person(_) => true,
-        Body::Encounter(encounter) => encounter.status != EncounterStatus::Finished,
+        Body::Encounter(encounter) => !matches!(
+            encounter.status,
+            EncounterStatus::Finished | EncounterStatus::Cancelled | EncounterStatus::EnteredInError
+        ),
         Body::Diagnosis(_) | Body::Report(_) => false,
     }
 }

@@ -9,6 +9,7 @@ mod bind;
 mod fates;
 mod held;
 mod identity;
+mod merge;
 mod operations;
 mod person;
 mod prepare;
@@ -30,6 +31,7 @@ pub use operations::{Decision, OperationError, Operations, Replayed};
 pub use rules::{DestinationRules, FeedRules, REVISION, Rules};
 
 pub(crate) use held::record as held_record;
+pub(crate) use person::survivor;
 
 use apply::Cause;
 use prepare::{Prepared, Reading};

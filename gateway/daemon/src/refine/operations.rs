@@ -33,8 +33,10 @@ pub enum OperationError {
     /// The capture waits for its turn; it needs no replay.
     #[error("capture {0} has not been refined yet; it will be in its turn")]
     NotRefined(CaptureId),
-    /// Only a capture quarantined as `id-conflict` is released.
-    #[error("capture {0} is not quarantined as id-conflict; `captures replay` runs it again")]
+    /// Only a capture that waits for a decision is released.
+    #[error(
+        "capture {0} is not quarantined as id-conflict, merge-held or merge-inverse; `captures replay` runs it again"
+    )]
     NotInConflict(CaptureId),
     /// There is no such conflict.
     #[error("there is no conflict {0}; see `hospital-gateway persons conflicts`")]
@@ -101,14 +103,16 @@ impl Operations {
         Ok(done)
     }
 
-    /// Releases a capture from an id conflict: its numbers mean this person and date from now on, beside the first.
+    /// Releases a capture that waits for a human's decision: from an id conflict, so that its numbers mean this person and
+    /// date from now on, beside the first; or from a merge that looked wrong.
     ///
     /// # Errors
-    /// When it is not quarantined as `id-conflict`, or the buffer fails.
+    /// When it is not quarantined for such a reason, or the buffer fails.
     pub async fn release(&self, capture: CaptureId) -> Result<(), OperationError> {
         let exception = self.buffer.state().read(move |read| read.exception(capture)).await?;
-        let conflict =
-            |e: &buffer::Exception| matches!(e.outcome, Outcome::Quarantined) && e.reason == "id-conflict";
+        let conflict = |e: &buffer::Exception| {
+            matches!(e.outcome, Outcome::Quarantined) && RELEASABLE.contains(&e.reason.as_str())
+        };
         if !exception.as_ref().is_some_and(conflict) {
             return Err(OperationError::NotInConflict(capture));
         }
@@ -160,6 +164,9 @@ impl Operations {
         Ok(self.buffer.state().run(Urgency::Now, move |tx| apply::capture(tx, &rules, item, cause)).await?)
     }
 }
+
+/// Reasons for which a capture waits for a human's decision.
+const RELEASABLE: [&str; 3] = ["id-conflict", "merge-held", "merge-inverse"];
 
 /// The number is that person's: it links from now on.
 fn accept(tx: &mut Tx<'_>, conflict: &Conflict, identifier: &Identifier) -> Result<(), StateError> {

@@ -62,6 +62,9 @@ impl Applier<'_, '_> {
         let mut effects = Effects::default();
         let event = change.event;
         self.person(change.person, resolved, event.as_ref(), change.reports.is_empty(), &mut effects)?;
+        if !change.merged.is_empty() {
+            self.merge(&change.merged, resolved, &mut effects)?;
+        }
         let encounter = match change.encounter {
             Some(visit) => self.encounter(visit, resolved, event.as_ref(), &mut effects)?,
             None => None,

@@ -3,7 +3,7 @@
 mod http;
 mod one;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use deliver::{Backoff, Ended, Lane, Schedule};
 use jiff::{SignedDuration, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use http::{Endpoint, EndpointError};
@@ -118,14 +118,16 @@ impl Uplink {
         let mut schedule = Schedule::new(settings.max_in_flight, Backoff::default());
         let begun = Instant::now();
         let sender = Arc::new(Sender::new(self.buffer.clone(), self.clock.clone()));
-        let mut flights: JoinSet<(Lane, Flight)> = JoinSet::new();
+        let mut flights: JoinSet<Flight> = JoinSet::new();
+        // What is in flight, whatever lane it has been moved to since.
+        let mut flying: BTreeMap<Id, (Lane, DeliveryId)> = BTreeMap::new();
         let mut ready = Ready::default();
         while !stop.is_cancelled() {
             let settings = self.settings.borrow().clone();
             let now = begun.elapsed();
             while settings.live && schedule.room(now) > 0 {
                 let Some(head) = ready.next(&self.buffer, settings.number).await? else { break };
-                if !schedule.start(head.lane, now) {
+                if flying.values().any(|(_, id)| *id == head.head) || !schedule.start(head.lane, now) {
                     continue;
                 }
                 // With many at hand nothing lingers: what is settled makes room for the next.
@@ -136,16 +138,21 @@ impl Uplink {
                 };
                 let (sender, settings, tries) =
                     (sender.clone(), settings.clone(), schedule.tries(&head.lane));
-                flights.spawn(async move {
-                    (head.lane, sender.deliver(&settings, head.head, tries, urgency).await)
-                });
+                let flight =
+                    flights.spawn(async move { sender.deliver(&settings, head, tries, urgency).await });
+                flying.insert(flight.id(), (head.lane, head.head));
             }
             self.show(&schedule, begun.elapsed());
             let wake = schedule.wake();
             tokio::select! {
-                Some(ended) = flights.join_next(), if !flights.is_empty() => {
-                    let Ok((lane, done)) = ended else { continue };
-                    self.ended(&mut schedule, lane, done, begun.elapsed());
+                Some(ended) = flights.join_next_with_id(), if !flights.is_empty() => {
+                    let (id, done) = match ended {
+                        Ok((id, done)) => (id, done),
+                        Err(panicked) => (panicked.id(), Flight::failed_inside()),
+                    };
+                    if let Some((lane, _)) = flying.remove(&id) {
+                        self.ended(&mut schedule, lane, done, begun.elapsed());
+                    }
                     ready.again = true;
                 }
                 () = self.enqueued.notified() => ready.again = true,

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use buffer::{
-    Buffer, DeadResource, Delivery, DeliveryId, DeliveryState, Read, Receipt, RecordRef, Settled, SettledAs,
-    StateError, Tx, Urgency,
+    Buffer, DeadResource, Delivery, DeliveryId, DeliveryState, LaneHead, Read, Receipt, RecordRef, Settled,
+    SettledAs, StateError, Tx, Urgency,
 };
 use deliver::{Attempt, Choice, Class, Ended, EntryEnd, Item, Step, choose, classify, retry_after};
 use feed::CaptureId;
@@ -33,6 +33,13 @@ pub(super) struct Flight {
     pub(super) delivered: bool,
     pub(super) failure: Option<String>,
     pub(super) bytes: u64,
+}
+
+impl Flight {
+    /// A flight that panicked: its lane rests, the others go on.
+    pub(super) fn failed_inside() -> Self {
+        Self { ended: Ended::Lane, delivered: false, failure: Some("internal".to_owned()), bytes: 0 }
+    }
 }
 
 /// A record to be sent, with what the destination is known to have of it.
@@ -76,19 +83,20 @@ impl Sender {
         Self { buffer, clock, known: Mutex::default() }
     }
 
-    /// Delivers `id`, which was tried `tries` times in vain.
+    /// Delivers the head of a lane, which was tried `tries` times in vain.
     ///
     /// With `urgency` the caller says whether others wait for this one: a settled delivery that lingers keeps its place
     /// among those in flight.
     pub(super) async fn deliver(
         &self,
         settings: &Settings,
-        id: DeliveryId,
+        head: LaneHead,
         tries: u32,
         urgency: Urgency,
     ) -> Flight {
+        let id = head.head;
         let mut tally = Tally::default();
-        match self.try_deliver(settings, id, tries, urgency, &mut tally).await {
+        match self.try_deliver(settings, head, tries, urgency, &mut tally).await {
             Ok(delivered) => Flight { ended: Ended::Settled, delivered, failure: None, bytes: tally.bytes },
             Err(Stop::Retry(ended, failure)) => {
                 Flight { ended, delivered: false, failure: Some(failure), bytes: tally.bytes }
@@ -113,7 +121,7 @@ impl Sender {
     async fn try_deliver(
         &self,
         settings: &Settings,
-        id: DeliveryId,
+        LaneHead { lane, head: id, .. }: LaneHead,
         tries: u32,
         urgency: Urgency,
         tally: &mut Tally,
@@ -121,7 +129,8 @@ impl Sender {
         let number = settings.number;
         let load = self.buffer.state().read(move |read| {
             let delivery = read.delivery(id)?.ok_or(StateError::NoDelivery(id))?;
-            if delivery.state != DeliveryState::Waiting {
+            // A merge may have moved it to another lane since it was read: there it waits for its turn.
+            if delivery.state != DeliveryState::Waiting || delivery.lane != lane {
                 return Err(StateError::NotWaiting(id));
             }
             let parcels = parcels(read, number, &delivery)?;
@@ -374,8 +383,10 @@ fn parcels(read: &Read<'_>, destination: u16, delivery: &Delivery) -> Result<Vec
     }
     let needed: BTreeSet<RecordId> = parcels
         .iter()
-        .flat_map(|parcel| [Some(parcel.record.person.into()), parcel.record.encounter])
-        .flatten()
+        .flat_map(|parcel| {
+            let owner = [Some(parcel.record.person.into()), parcel.record.encounter].into_iter().flatten();
+            owner.chain(parcel.record.body.linked().map(RecordId::from))
+        })
         .collect();
     for record in needed {
         if parcels.iter().all(|parcel| parcel.record.id != record)

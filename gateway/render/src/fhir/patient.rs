@@ -1,10 +1,10 @@
 //! A person as a Patient.
 
-use model::{Address, HeldIdentifier, IdentifierKind, Person, PersonName, Sex, Trust};
+use model::{Address, HeldIdentifier, IdentifierKind, Person, PersonId, PersonName, RecordId, Sex, Trust};
 
-use super::datatype::{Coding, Concept, Identifier, When};
+use super::datatype::{Coding, Concept, Identifier, Reference, When};
 use super::render::{IDENTIFIER_TYPE, Scene};
-use super::resource::{Address as FhirAddress, ContactPoint, HumanName, Patient};
+use super::resource::{Address as FhirAddress, ContactPoint, HumanName, Patient, PatientLink};
 use super::text::{clean, code};
 use super::{Entry, ResourceType, Site};
 
@@ -29,8 +29,8 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
     let deceased = person.deceased.as_ref();
     let patient = Patient {
         head: scene.head(ResourceType::Patient, id, &marks),
-        identifier: person.identifiers.iter().filter_map(|held| identifier(held, scene.site)).collect(),
-        active: person.deleted.then_some(false),
+        identifier: identifiers(person, scene.site),
+        active: (person.deleted || person.replaced_by.is_some()).then_some(false),
         name: person.name.as_ref().and_then(name).into_iter().collect(),
         telecom: phones(person),
         gender: person.sex.map(gender),
@@ -39,8 +39,29 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
         deceased_date_time: deceased.and_then(Option::as_ref).map(When),
         address: person.addresses.iter().flatten().filter_map(address).collect(),
         managing_organization: scene.organization(),
+        link: links(person),
     };
-    vec![scene.main(ResourceType::Patient, Vec::new(), &patient)]
+    // Who was merged into somebody waits for that one; that one waits for nobody.
+    let depends_on = person.replaced_by.iter().map(|id| RecordId::from(*id)).collect();
+    vec![scene.main(ResourceType::Patient, depends_on, &patient)]
+}
+
+/// The numbers; those of a person that was merged into another one are old.
+fn identifiers<'a>(person: &'a Person, site: &Site) -> Vec<Identifier<'a>> {
+    let all = person.identifiers.iter().filter_map(|held| identifier(held, site));
+    match person.replaced_by {
+        Some(_) => all.map(|number| Identifier { usage: Some("old"), ..number }).collect(),
+        None => all.collect(),
+    }
+}
+
+fn links(person: &Person) -> Vec<PatientLink<'static>> {
+    let link = |id: &PersonId, kind| PatientLink {
+        other: Reference::to(ResourceType::Patient, RecordId::from(*id)),
+        kind,
+    };
+    let by = person.replaced_by.iter().map(|id| link(id, "replaced-by"));
+    by.chain(person.replaces.iter().map(|id| link(id, "replaces"))).collect()
 }
 
 fn identifier<'a>(held: &'a HeldIdentifier, site: &Site) -> Option<Identifier<'a>> {

@@ -45,6 +45,15 @@ pub(crate) struct Patient<'a> {
     pub(crate) address: Vec<Address<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) managing_organization: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) link: Vec<PatientLink<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PatientLink<'a> {
+    pub(crate) other: Reference<'a>,
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
 }
 
 #[derive(Serialize)]

@@ -196,6 +196,8 @@ fn person() -> BoxedStrategy<Body> {
                 addresses,
                 phones,
                 deceased,
+                replaced_by: deleted.then(|| model::PersonId::from_bytes([9; 16])),
+                replaces: Vec::new(),
                 deleted,
                 authoritative,
             })

@@ -112,6 +112,8 @@ pub(crate) fn person() -> Record {
             }]),
             phones: Some(vec![" 13800000000 ".to_owned(), String::new()]),
             deceased: Some(None),
+            replaced_by: None,
+            replaces: Vec::new(),
             deleted: false,
             authoritative: true,
         }),

@@ -1,0 +1,209 @@
+//! Two record numbers, one person.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hil_tests::gateway::LIVE;
+use hil_tests::hospital::{Hospital, Person};
+use hil_tests::platform::Fault;
+use serde_json::Value;
+
+use crate::House;
+
+/// Somebody, and the same somebody registered a second time without the ID card.
+fn twice(n: usize) -> (Person, Person) {
+    let person = Person::numbered(n);
+    let again = Person {
+        number: format!("{}B", person.number),
+        visit: format!("{}B", person.visit),
+        resident: String::new(),
+        ..person.clone()
+    };
+    (person, again)
+}
+
+/// The patient with a record number, whatever else it has.
+fn patient<'p>(patients: &'p [Value], number: &str) -> &'p Value {
+    let own = |p: &&Value| p["identifier"].as_array().into_iter().flatten().any(|i| i["value"] == number);
+    let active = patients.iter().filter(own).find(|p| p["identifier"][0]["value"] == number);
+    active.unwrap_or_else(|| panic!("{number} is not among {patients:#?}"))
+}
+
+fn reference(patient: &Value) -> String {
+    format!("Patient/{}", patient["id"].as_str().unwrap())
+}
+
+/// Whose the resources of a type are.
+fn subjects(house: &House, kind: &str) -> BTreeSet<String> {
+    let all = house.at_platform(kind);
+    all.iter().map(|r| r["subject"]["reference"].as_str().unwrap().to_owned()).collect()
+}
+
+fn links(patient: &Value) -> Vec<(&str, &str)> {
+    let all = patient["link"].as_array().into_iter().flatten();
+    all.map(|l| (l["type"].as_str().unwrap(), l["other"]["reference"].as_str().unwrap())).collect()
+}
+
+fn in_order(house: &House) {
+    let seen = house.platform.seen();
+    assert_eq!((seen.back_in_time, seen.same_position_other_content), (0, 0));
+}
+
+#[test]
+fn what_came_under_the_loser_is_the_survivors_and_so_is_what_comes_later() {
+    let house = House::new();
+    let mut hospital = Hospital::new("M", 1);
+    let (person, again) = twice(1);
+    let mut messages = vec![hospital.adt("A01", &person), hospital.adt("A01", &again)];
+    messages.extend((0..3).map(|n| hospital.report(&again, &format!("L{n}"), "F", 3)));
+    messages.push(hospital.report(&person, "W", "F", 3));
+    house.accept(&messages);
+    house.gateway.settled();
+    assert_eq!(subjects(&house, "DiagnosticReport").len(), 2);
+
+    assert_eq!(house.fate(&hospital.merge("A40", &person, &again.number)), "delivered");
+    let patients = house.at_platform("Patient");
+    let (survivor, loser) = (patient(&patients, &person.number), patient(&patients, &again.number));
+    assert_eq!(loser["active"], false);
+    assert_eq!(loser["identifier"][0]["use"], "old");
+    assert_eq!(links(loser), [("replaced-by", reference(survivor).as_str())]);
+    assert_eq!(links(survivor), [("replaces", reference(loser).as_str())]);
+    let only = BTreeSet::from([reference(survivor)]);
+    for kind in ["DiagnosticReport", "Observation", "Encounter", "Condition"] {
+        assert_eq!(subjects(&house, kind), only, "{kind}");
+    }
+
+    // The old number is used on by systems that have not heard of it.
+    let late = hospital.report(&again, "LATE", "F", 2);
+    let correction = hospital.report(&again, "L0", "C", 3);
+    assert_eq!((house.fate(&late).as_str(), house.fate(&correction).as_str()), ("delivered", "delivered"));
+    assert_eq!(house.at_platform("DiagnosticReport").len(), 5);
+    assert_eq!(subjects(&house, "DiagnosticReport"), only);
+    assert_eq!(house.at_platform("Patient").len(), 2);
+    // Said again it changes nothing.
+    assert_eq!(house.fate(&hospital.merge("A40", &person, &again.number)), "delivered");
+    assert_eq!(links(patient(&house.at_platform("Patient"), &person.number)).len(), 1);
+    in_order(&house);
+}
+
+#[test]
+fn a_merge_before_either_number_was_seen_joins_what_comes_under_both() {
+    let house = House::new();
+    let mut hospital = Hospital::new("M", 1);
+    let (person, again) = twice(1);
+    assert_eq!(house.fate(&hospital.merge("A40", &person, &again.number)), "delivered");
+    assert_eq!(house.fate(&hospital.report(&again, "1", "F", 2)), "delivered");
+    assert_eq!(house.at_platform("Patient").len(), 1);
+    assert_eq!(subjects(&house, "DiagnosticReport").len(), 1);
+}
+
+#[test]
+fn chains_of_merges_end_at_the_last_survivor() {
+    let house = House::new();
+    let mut hospital = Hospital::new("M", 1);
+    let (person, again) = twice(1);
+    let third = Person { number: "THIRD".to_owned(), visit: "THIRD".to_owned(), ..again.clone() };
+    for who in [&person, &again, &third] {
+        assert_eq!(house.fate(&hospital.report(who, &who.number.clone(), "F", 1)), "delivered");
+    }
+    for message in [hospital.merge("A40", &again, "THIRD"), hospital.merge("A34", &person, &again.number)] {
+        assert_eq!(house.fate(&message), "delivered");
+    }
+    let patients = house.at_platform("Patient");
+    let survivor = reference(patient(&patients, &person.number));
+    for loser in [&again.number, "THIRD"] {
+        assert_eq!(links(patient(&patients, loser)), [("replaced-by", survivor.as_str())], "{loser}");
+    }
+    assert_eq!(links(patient(&patients, &person.number)).len(), 2);
+    assert_eq!(subjects(&house, "DiagnosticReport"), BTreeSet::from([survivor]));
+    in_order(&house);
+}
+
+#[test]
+fn a_merge_that_cannot_be_right_is_kept_for_somebody_to_decide() {
+    let house = House::new();
+    let mut hospital = Hospital::new("M", 1);
+    let (person, again) = twice(1);
+    let stranger = Person::numbered(50);
+    for who in [&person, &again, &stranger] {
+        assert_eq!(house.fate(&hospital.adt("A01", who)), "delivered");
+    }
+    let refused = |message: (String, Vec<u8>)| {
+        assert_eq!(house.fate(&message), "quarantined");
+        (house.reason(&message.0), message.0)
+    };
+    assert_eq!(refused(hospital.merge("A40", &person, &person.number)).0, "merge-self");
+    assert_eq!(refused(hospital.merge("A40", &person, "")).0, "no-prior-number");
+    let (reason, held) = refused(hospital.merge("A40", &person, &stranger.number));
+    assert_eq!(reason, "merge-held", "two verified ID numbers");
+    assert!(house.at_platform("Patient").iter().all(|patient| patient["link"].is_null()));
+
+    assert_eq!(house.fate(&hospital.merge("A40", &person, &again.number)), "delivered");
+    let inverse = hospital.merge("A40", &Person { resident: String::new(), ..again }, &person.number);
+    assert_eq!(house.fate(&inverse), "quarantined");
+    assert_eq!(house.reason(&inverse.0), "merge-inverse");
+
+    // Somebody has looked into it: they are one.
+    let captures = house.gateway.captures();
+    let capture = captures.iter().find(|capture| capture["control_id"] == held.as_str()).unwrap();
+    assert!(house.gateway.cli(&["captures", "release", capture["id"].as_str().unwrap()]).is_ok());
+    house.gateway.settled();
+    assert_eq!(house.gateway.fates(&held), ["delivered"]);
+    assert_eq!(patient(&house.at_platform("Patient"), &stranger.number)["active"], false);
+    in_order(&house);
+}
+
+#[test]
+fn a_feed_without_authority_over_identity_merges_nobody() {
+    let house = House::with(&format!("{LIVE}authority = [\"demographics\", \"result\"]\n"));
+    let mut hospital = Hospital::new("M", 1);
+    let (person, again) = twice(1);
+    let merge = hospital.merge("A40", &person, &again.number);
+    assert_eq!(house.fate(&merge), "quarantined");
+    assert_eq!(house.reason(&merge.0), "no-merge-authority");
+}
+
+#[test]
+fn a_new_number_for_a_person_leads_to_the_same_person() {
+    let house = House::new();
+    let mut hospital = Hospital::new("M", 1);
+    let (person, again) = twice(1);
+    assert_eq!(house.fate(&hospital.adt("A01", &person)), "delivered");
+    assert_eq!(house.fate(&hospital.merge("A47", &again, &person.number)), "delivered");
+    assert_eq!(house.fate(&hospital.report(&again, "1", "F", 1)), "delivered");
+    assert_eq!(house.at_platform("Patient").len(), 1);
+    in_order(&house);
+}
+
+#[test]
+fn merges_in_the_middle_of_traffic_and_outages_turn_nothing_round() {
+    let house = House::new();
+    let mut hospital = Hospital::new("M", 1);
+    house.platform.fault(Fault::Slow(Duration::from_millis(30)));
+    let mut messages = Vec::new();
+    for n in 0..40 {
+        let (person, again) = twice(n);
+        messages.push(hospital.adt("A01", &person));
+        messages.push(hospital.adt("A01", &again));
+        messages.push(hospital.report(&again, &format!("{n}a"), "P", 3));
+        messages.push(hospital.report(&person, &format!("{n}b"), "F", 3));
+        messages.push(hospital.merge("A40", &person, &again.number));
+        messages.push(hospital.report(&again, &format!("{n}a"), "F", 3));
+        messages.push(hospital.adt("A03", &again));
+    }
+    let (first, rest) = messages.split_at(messages.len() / 2);
+    house.accept(first);
+    house.platform.fault(Fault::Down);
+    house.accept(rest);
+    house.platform.fault(Fault::Slow(Duration::from_millis(10)));
+    house.gateway.settled();
+    in_order(&house);
+    let patients = house.at_platform("Patient");
+    assert_eq!(patients.len(), 80);
+    assert_eq!(patients.iter().filter(|patient| patient["active"] == false).count(), 40);
+    for kind in ["DiagnosticReport", "Encounter", "Observation"] {
+        assert_eq!(subjects(&house, kind).len(), 40, "{kind}: only survivors have any");
+    }
+    let status = house.gateway.json(&["status"]);
+    assert_eq!(status["destinations"][0]["counts"]["dead"].as_i64().unwrap_or(0), 0);
+}
