@@ -73,7 +73,12 @@ fn through(folder: &Path) -> Tally {
     for (n, file) in files.iter().enumerate() {
         tally.files += 1;
         let control_id = format!("C{n:04}");
-        let text = prepared(&fs::read(file).unwrap(), &control_id);
+        let raw = fs::read(file).unwrap();
+        if hl7::batch::is_batch(&raw) {
+            batch(&mut tally, &gateway, &peer, file, &control_id);
+            continue;
+        }
+        let text = prepared(&raw, &control_id);
         if text.trim().is_empty() {
             // An empty frame is counted and not answered.
             *tally.outcomes.entry("empty".to_owned()).or_default() += 1;
@@ -88,22 +93,50 @@ fn through(folder: &Path) -> Tally {
             tally.refused += 1;
             continue;
         }
-        gateway.settled();
-        let fate = gateway.fates(&control_id).pop().unwrap();
-        let reason = reason(&gateway, &control_id).filter(|_| fate == "quarantined");
-        *tally
-            .outcomes
-            .entry(reason.map_or_else(|| fate.clone(), |reason| format!("{fate} {reason}")))
-            .or_default() += 1;
-        if fate == "delivered" && text.contains("|ORU^R01") {
-            account(&mut tally, &peer, file, &control_id, &results(&text));
-        }
+        settle(&mut tally, &gateway, &peer, file, &control_id, &text);
     }
     let stats = peer.stats();
     assert_eq!(stats["rejected"], 0, "{}: the validator refused something: {stats}", folder.display());
     let status = gateway.json(&["status"]);
     assert_eq!(status["destinations"][0]["counts"]["dead"].as_i64().unwrap_or(0), 0, "{}", folder.display());
     tally
+}
+
+/// What became of one message, and whether its results are at the peer.
+fn settle(tally: &mut Tally, gateway: &Gateway, peer: &NodePeer, file: &Path, control_id: &str, text: &str) {
+    gateway.settled();
+    let fate = gateway.fates(control_id).pop().unwrap();
+    let reason = reason(gateway, control_id).filter(|_| fate == "quarantined");
+    let outcome = reason.map_or_else(|| fate.clone(), |reason| format!("{fate} {reason}"));
+    *tally.outcomes.entry(outcome).or_default() += 1;
+    if fate == "delivered" && text.contains("|ORU^R01") {
+        account(tally, peer, file, control_id, &results(text));
+    }
+}
+
+/// A batch file: each of its messages is answered and settled like any other.
+fn batch(tally: &mut Tally, gateway: &Gateway, peer: &NodePeer, file: &Path, control_id: &str) {
+    let raw = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+    let found = hl7::batch::Batch::read(raw.as_bytes());
+    let (mut payload, mut end, mut messages) = (String::new(), 0, Vec::new());
+    for (n, span) in found.messages().enumerate() {
+        let id = format!("{control_id}.{n}");
+        let message = prepared(raw[span.clone()].as_bytes(), &id);
+        payload.push_str(&raw[end..span.start]);
+        payload.push_str(&message);
+        end = span.end;
+        messages.push((id, message));
+    }
+    payload.push_str(&raw[end..]);
+    let answer = Sender::connect(gateway.ports[0]).unwrap().send(payload.as_bytes()).unwrap();
+    let accepted = answer.text.split('\r').filter(|line| line.starts_with("MSA|AA|")).count();
+    assert_eq!(accepted, messages.len(), "{}: {}", file.display(), answer.text);
+    if messages.is_empty() {
+        *tally.outcomes.entry("empty batch".to_owned()).or_default() += 1;
+    }
+    for (id, message) in &messages {
+        settle(tally, gateway, peer, file, id, message);
+    }
 }
 
 fn reason(gateway: &Gateway, control_id: &str) -> Option<String> {

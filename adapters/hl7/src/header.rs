@@ -60,7 +60,7 @@ pub enum Unreadable {
     #[error("not HL7: the first segment is not MSH")]
     NotHl7,
     /// It begins with FHS or BHS.
-    #[error("a batch (FHS, BHS): batches are not taken in this version, send the messages one by one")]
+    #[error("a batch (FHS, BHS) is no message; its messages are")]
     Batch,
     /// It is written in UTF-16.
     #[error("UTF-16: MLLP needs a character set whose bytes hold ASCII, send UTF-8 or GB18030")]

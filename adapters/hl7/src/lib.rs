@@ -4,6 +4,7 @@
 //! and only then [`Message`] splits at delimiters.
 
 pub mod ack;
+pub mod batch;
 pub mod charset;
 pub mod frame;
 

@@ -188,6 +188,11 @@ impl Stats {
         self.latency[BOUNDS.partition_point(|bound| *bound < micros)].fetch_add(1, Relaxed);
     }
 
+    /// A frame that was counted as one message held so many.
+    pub(crate) fn in_batch(&self, messages: usize) {
+        self.received.fetch_add(messages.saturating_sub(1) as u64, Relaxed);
+    }
+
     pub(crate) fn broken(&self, peer: IpAddr) {
         self.broken.fetch_add(1, Relaxed);
         self.note(peer, |notes| notes.broken += 1);

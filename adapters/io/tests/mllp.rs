@@ -339,3 +339,37 @@ fn a_thousand_second_answers_to_come_are_kept_in_bounds_and_in_order() {
     let expected: Vec<String> = (0..600).map(|n| format!("AA {n}")).collect();
     assert!(house.answers(&[&stream]) == expected);
 }
+
+#[test]
+fn the_messages_of_a_batch_are_captures_of_their_own_answered_in_one_batch() {
+    let house = House::new();
+    let (one, two) = (String::from_utf8(message("1")).unwrap(), String::from_utf8(message("2")).unwrap());
+    let odd = "MSH|^~\\&|HIS|H|GW|R|1||ADT^A08||P|2.4\rPID|1";
+    let stream = format!(
+        "\x0bFHS|^~\\&|HIS|H|GW|R|1||||F7\rBHS|^~\\&|HIS|H|GW|R|1||||B7\r{one}\r{odd}\r{two}\rBTS|3\rFTS|1\r\x1c\r"
+    );
+    let answer = house.runtime.block_on(async {
+        let mut stream_to = TcpStream::connect(house.address).await.unwrap();
+        stream_to.write_all(stream.as_bytes()).await.unwrap();
+        stream_to.write_all(&framed("3")).await.unwrap();
+        stream_to.shutdown().await.unwrap();
+        let mut all = String::new();
+        stream_to.read_to_string(&mut all).await.unwrap();
+        all
+    });
+    let kinds: Vec<&str> = answer.split(['\r', '\x0b']).filter_map(|line| line.get(..3)).collect();
+    assert_eq!(
+        kinds,
+        ["FHS", "BHS", "MSH", "MSA", "MSH", "MSA", "ERR", "MSH", "MSA", "BTS", "FTS", "MSH", "MSA"]
+    );
+    let said: Vec<&str> = answer.split('\r').filter(|line| line.starts_with("MSA")).collect();
+    assert!(
+        said[0] == "MSA|AA|1" && said[1].starts_with("MSA|AR||MSH-10") && said[2] == "MSA|AA|2",
+        "{said:?}"
+    );
+    assert!(answer.contains("|F7\r") && answer.contains("|B7\r"), "{answer}");
+    let stored = house.stored();
+    assert_eq!(stored.iter().filter(|(form, _)| *form == Form::Whole).count(), 3);
+    assert_eq!(stored[0].1, message("1"));
+    assert_eq!(house.stats.view().received, 4);
+}

@@ -5,8 +5,7 @@ use feed::{Form, Refusal};
 use hl7::ack::{self, Code, ErrorCode, Problem, Stage};
 use hl7::{Header, Unreadable};
 use hl7_mllp_codec::MllpCodec;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::ZonedDateTime;
 use tokio_util::codec::Encoder as _;
 
 use crate::Refused;
@@ -59,20 +58,27 @@ pub(crate) fn not_used(why: &str) -> Problem {
     problem("", ErrorCode::Internal, &format!("taken and kept, and not used: {why}"))
 }
 
-/// A framed answer. `nth` numbers the answers of this process.
-pub(crate) fn frame(
+/// An answer. `nth` numbers the answers of this process.
+pub(crate) fn build(
     request: Option<&Header>,
     code: (Code, Stage),
     problem: Option<&Problem>,
     nth: u64,
-    now: Timestamp,
-    zone: &TimeZone,
-) -> Bytes {
-    let control_id = format!("HG{:x}{nth:x}", now.as_second());
-    let payload = ack::build(request, code, problem, &control_id, &now.to_zoned_datetime(zone.clone()));
-    let mut framed = BytesMut::with_capacity(payload.len() + 3);
+    now: &ZonedDateTime,
+) -> Vec<u8> {
+    ack::build(request, code, problem, &control_id(nth, now), now)
+}
+
+/// The control id of an answer of ours.
+pub(crate) fn control_id(nth: u64, now: &ZonedDateTime) -> String {
+    format!("HG{:x}{nth:x}", now.timestamp().as_second())
+}
+
+/// An answer in its frame.
+pub(crate) fn frame(answer: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(answer.len() + 3);
     // Encoding an answer into an empty buffer cannot fail: the codec only puts VT before and FS CR behind it.
-    let _ = MllpCodec::new().encode(BytesMut::from(payload.as_slice()), &mut framed);
+    let _ = MllpCodec::new().encode(BytesMut::from(answer), &mut framed);
     framed.freeze()
 }
 

@@ -18,7 +18,9 @@ use bytes::Bytes;
 use feed::{Capture, CaptureId, Form, Outcome, Refusal};
 use hl7::Header;
 use hl7::ack::{Code, Problem, Protocol, Stage, When};
+use hl7::batch::Batch;
 use hl7::frame::{Event, Framer};
+use jiff::ZonedDateTime;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -258,7 +260,67 @@ impl Connection {
         }
     }
 
+    /// A batch: each of its messages is a capture of its own and has an answer of its own, all in one frame.
+    async fn batch(&mut self, payload: Bytes) -> io::Result<bool> {
+        let began = Instant::now();
+        let batch = Batch::read(&payload);
+        for fault in &batch.faults {
+            log::warn!("feed {}: a batch from {}: {fault}", self.settings.borrow().feed, self.peer);
+        }
+        // All are handed over before the first is waited for: they share the syncs of the disk.
+        let mut parts = Vec::new();
+        for span in batch.messages() {
+            let body = payload.slice(span.clone());
+            let verdict = answer::judge(&body);
+            let ticket = match &verdict {
+                Verdict::Take(_) => {
+                    Some(self.context.intake.submit(self.capture(body.clone(), Form::Whole), None))
+                }
+                Verdict::Refuse { .. } => None,
+            };
+            parts.push((body, verdict, ticket));
+        }
+        self.context.stats.in_batch(parts.len());
+        let (now, mut answers) = (self.now(), Vec::with_capacity(parts.len()));
+        for (body, verdict, ticket) in parts {
+            let (header, code, problem) = match (verdict, ticket) {
+                (Verdict::Take(header), Some(ticket)) => {
+                    let committed = match ticket.await {
+                        Err(Refusal::Full | Refusal::Disk) => {
+                            self.commit(body, Form::Whole).await.map(|_| ())
+                        }
+                        other => other.map(|_| ()),
+                    };
+                    match committed {
+                        Ok(()) => {
+                            self.context.stats.acknowledged(began.elapsed());
+                            (Some(header), Code::Accept, None)
+                        }
+                        Err(Refusal::Stopping) => return Ok(false),
+                        Err(refusal) => (Some(header), Code::Error, Some(answer::not_taken(refusal))),
+                    }
+                }
+                (Verdict::Refuse { header, problem, why, .. }, _) => {
+                    self.context.stats.refused(why);
+                    self.keep(body, Form::Junk).await?;
+                    (header, Code::Reject, Some(problem))
+                }
+                (Verdict::Take(_), None) => return Ok(false),
+            };
+            let code = (code, Stage::Application);
+            answers.push(answer::build(header.as_deref(), code, problem.as_ref(), next_answer(), &now));
+        }
+        let control_id = answer::control_id(next_answer(), &now);
+        let time = now.strftime("%Y%m%d%H%M%S%z").to_string();
+        let answer = batch.answer(answers.into_iter(), &control_id, &time);
+        self.write_framed(&answer::frame(&answer)).await?;
+        Ok(true)
+    }
+
     async fn message(&mut self, payload: Bytes) -> io::Result<bool> {
+        if hl7::batch::is_batch(&payload) {
+            return self.batch(payload).await;
+        }
         let began = Instant::now();
         match answer::judge(&payload) {
             Verdict::Take(header) => match self.commit(payload, Form::Whole).await {
@@ -300,11 +362,14 @@ impl Connection {
         Ok(!matches!(self.commit(bytes, form).await, Err(Refusal::Stopping)))
     }
 
+    fn capture(&self, body: Bytes, form: Form) -> Capture {
+        let feed = self.settings.borrow().feed.clone();
+        Capture { feed, received: (self.context.clock)(), peer: self.name.clone(), form, body }
+    }
+
     /// Commits a capture. A feed that holds waits here for as long as the buffer is full, and reads nothing.
     async fn commit(&mut self, body: Bytes, form: Form) -> Result<CaptureId, Refusal> {
-        let received = (self.context.clock)();
-        let feed = self.settings.borrow().feed.clone();
-        let capture = Capture { feed, received, peer: self.name.clone(), form, body };
+        let capture = self.capture(body, form);
         let mut held = None;
         loop {
             match self.context.intake.submit(capture.clone(), None).await {
@@ -379,11 +444,18 @@ impl Connection {
         code: (Code, Stage),
         problem: Option<&Problem>,
     ) -> io::Result<()> {
-        let nth = ANSWERS.fetch_add(1, Ordering::Relaxed);
-        let zone = self.settings.borrow().zone.clone();
-        let framed = answer::frame(header, code, problem, nth, (self.context.clock)(), &zone);
+        let answer = answer::build(header, code, problem, next_answer(), &self.now());
+        self.write_framed(&answer::frame(&answer)).await
+    }
+
+    /// The time in the zone of the site.
+    fn now(&self) -> ZonedDateTime {
+        (self.context.clock)().to_zoned_datetime(self.settings.borrow().zone.clone())
+    }
+
+    async fn write_framed(&mut self, framed: &[u8]) -> io::Result<()> {
         let write = async {
-            self.stream.write_all(&framed).await?;
+            self.stream.write_all(framed).await?;
             self.stream.flush().await
         };
         match tokio::time::timeout(WRITE, write).await {
@@ -391,6 +463,11 @@ impl Connection {
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers")),
         }
     }
+}
+
+/// The number of the next answer.
+fn next_answer() -> u64 {
+    ANSWERS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Waits for what is waited for, if anything is.
