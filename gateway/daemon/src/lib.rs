@@ -10,11 +10,13 @@ mod log;
 mod notify;
 pub mod refine;
 pub mod run;
+mod silence;
 mod supervise;
 pub mod tls;
 pub mod uplink;
 
 pub use clock::Clock;
+pub use silence::{Hours, Silence};
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

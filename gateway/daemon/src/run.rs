@@ -21,6 +21,7 @@ use crate::certificates::Certificates;
 use crate::config::{Config, ConfigError, Destination, Feed, Mode};
 use crate::notify::{ROUND, Watchdog, tell};
 use crate::refine::{DestinationRules, Fates, FeedRules, Operations, Refine, Rules};
+use crate::silence::Silences;
 use crate::supervise::{Place, Supervisor};
 use crate::tls::{self, TlsError};
 use crate::uplink::{self, Endpoint, EndpointError, Uplink};
@@ -152,6 +153,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         supervisor: Supervisor::new(work.clone()),
         work,
         certificates: Arc::default(),
+        silences: Arc::default(),
         outcomes: Arc::new(Fates { state: buffer.state().clone(), applied: fates }),
         shown: shown.clone(),
         memory: Arc::new(Semaphore::new(mllp::MEMORY)),
@@ -213,6 +215,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
 struct Gateway {
     work: Handle,
     certificates: Arc<Certificates>,
+    silences: Arc<Silences>,
     outcomes: Arc<dyn Outcomes>,
     supervisor: Supervisor,
     shown: Arc<Shown>,
@@ -275,12 +278,16 @@ impl Gateway {
 
     /// Maintenance, on a thread of its own.
     fn maintain(&self, buffer: &Buffer, done: tokio::sync::mpsc::Sender<()>) {
-        let (buffer, shown, certificates) = (buffer.clone(), self.shown.clone(), self.certificates.clone());
+        let (buffer, shown) = (buffer.clone(), self.shown.clone());
+        let (certificates, silences) = (self.certificates.clone(), self.silences.clone());
         self.work.spawn_blocking(move || {
             let vouched = lock(&shown.config).site.clock_trusted;
             match buffer.maintain((shown.clock)(), clock::trust(vouched)) {
                 Ok(maintained) => *lock(&shown.usage) = maintained.usage,
                 Err(error) => log::warn!("maintenance: {}", chain(&error)),
+            }
+            if let Err(error) = listen_for_silence(&shown, &silences) {
+                log::warn!("silence of feeds: {error}");
             }
             if let Err(error) = certificates.look(&lock(&shown.config), buffer.state(), (shown.clock)()) {
                 log::warn!("certificates: {error}");
@@ -519,6 +526,19 @@ fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> R
         ring: buffer.ring().clone(),
         id_key: buffer.ring().id_key(),
     }
+}
+
+/// Looks which feeds have been silent for too long.
+fn listen_for_silence(shown: &Shown, silences: &Silences) -> Result<(), buffer::StateError> {
+    let (config, now) = (lock(&shown.config).clone(), (shown.clock)());
+    let zoned = now.to_zoned_datetime(config.site.time_zone.clone());
+    for feed in &config.feeds {
+        let heard = lock(&shown.feeds).get(&feed.name).and_then(|stats| stats.view().last);
+        let last = heard.map_or(shown.started, |heard| heard.max(shown.started));
+        let silent = feed.silence.as_ref().is_some_and(|silence| silence.is_too_long(last, &zoned));
+        silences.note(&feed.name, silent.then_some(last), shown.buffer.state(), now)?;
+    }
+    Ok(())
 }
 
 fn feed_settings(feed: &Feed, config: &Config) -> Result<mllp::Settings, RunError> {

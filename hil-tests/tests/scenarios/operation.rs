@@ -235,3 +235,23 @@ fn load(port: u16, n: usize, stop: &AtomicBool) -> Vec<String> {
     }
     acknowledged
 }
+
+#[test]
+fn a_feed_that_goes_silent_is_alarmed_and_the_alarm_goes_when_it_is_heard_again() {
+    let lines = format!("{LIVE}silence_alarm = {{ after = \"15m\" }}\n");
+    let mut gateway = Gateway::new(PROGRAM, &Setup { feeds: &[("his", &lines)], ..Setup::default() });
+    gateway.start();
+    let silent = |gateway: &Gateway| {
+        let status = gateway.json(&["status"]);
+        status["alarms"].as_array().unwrap().iter().any(|alarm| alarm["code"] == "feed-silent")
+    };
+    let mut hospital = Hospital::new("Q", 1);
+    let mut sender = Sender::connect(gateway.ports[0]).unwrap();
+    assert_eq!(sender.send(&hospital.adt("A08", &Person::numbered(1)).1).unwrap().code, "AA");
+    assert!(!silent(&gateway));
+    gateway.clock_off(16 * 60);
+    gateway.wait_for("the silence is noticed", silent);
+    assert!(gateway.log().contains("feed his: no message since"), "{}", gateway.log());
+    assert_eq!(sender.send(&hospital.adt("A08", &Person::numbered(1)).1).unwrap().code, "AA");
+    gateway.wait_for("it is heard again", |gateway| !silent(gateway));
+}

@@ -18,6 +18,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use model::{Authority, RecordKind};
 
+use crate::Silence;
 use crate::tls::TlsFiles;
 
 pub use section::{Fault, Faults};
@@ -121,6 +122,8 @@ pub struct Feed {
     pub max_message: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// When its silence is alarmed.
+    pub silence: Option<Silence>,
     /// How messages are acknowledged.
     pub ack: hl7::ack::Mode,
     /// How long a connection may be silent between frames.

@@ -19,6 +19,7 @@ use toml::de::DeTable;
 use super::parse;
 use super::section::{Faults, ROOT, Report, Section};
 use super::{Buffer, Config, Destination, Feed, KeySource, Mode, Site};
+use crate::Silence;
 use crate::tls::TlsFiles;
 
 /// Sections of parts that are not built yet.
@@ -241,6 +242,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         "close" => Ok(WhenFull::Close),
         _ => Err("hold, refuse or close"),
     });
+    let silence = section.table("silence_alarm", report).and_then(|section| silence(section, report));
     let ack = section.read("ack", hl7::ack::Mode::Auto, report, |text| match text {
         "auto" => Ok(hl7::ack::Mode::Auto),
         "original" => Ok(hl7::ack::Mode::Original),
@@ -254,10 +256,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
     let max_connections = section.number("max_connections", 256, 1..=4096, report);
     let idle_timeout = section.read("idle_timeout", None, report, parse::maybe_duration);
     let frame_timeout = section.read("frame_timeout", Duration::from_secs(30), report, parse::duration);
-    section.later(
-        &[("codes", ""), ("silence_alarm", ""), ("ack_to", ""), ("sequence", "off"), ("queries", "")],
-        report,
-    );
+    section.later(&[("codes", ""), ("ack_to", ""), ("sequence", "off"), ("queries", "")], report);
     section.finish(report);
     let all = [
         Authority::Identity,
@@ -280,10 +279,23 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         when_full,
         max_message,
         max_connections,
+        silence,
         ack,
         idle_timeout,
         frame_timeout,
     })
+}
+
+/// None for an empty table: nobody is alarmed.
+fn silence(mut section: Section<'_>, report: &mut Report<'_>) -> Option<Silence> {
+    let span = section.span();
+    let after = section.read("after", None, report, |text| parse::duration(text).map(Some));
+    let hours = section.read("hours", None, report, |text| text.parse().map(Some));
+    section.finish(report);
+    if after.is_none() && hours.is_some() {
+        report.fault(span, "silence_alarm needs after, for example \"15m\"");
+    }
+    Some(Silence { after: after?, hours })
 }
 
 fn authority(text: &str) -> Result<Authority, &'static str> {
