@@ -46,7 +46,7 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
     let (code, event) = (header.message_code.as_str(), header.trigger.as_str());
     let interpreted = match (code, event) {
         ("ADT", event) if adt::is_known(event) => adt::change(message, context),
-        ("ORU", "R01") => oru::change(message, context),
+        (code, event) if oru::is_known(code, event) => oru::change(message, context),
         _ => return Interpretation::NotInterpreted { trigger: trigger_name(code, event) },
     };
     interpreted.map_or_else(Interpretation::Quarantine, |change| Interpretation::Change(Box::new(change)))

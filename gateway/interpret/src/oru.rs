@@ -1,4 +1,4 @@
-//! ORU^R01: laboratory reports. One report for each OBR, one result for each OBX, none dropped.
+//! ORU and OUL: laboratory reports. One report for each OBR, one result for each OBX, none dropped.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,75 @@ use crate::range::range;
 use crate::value::value;
 use crate::{Context, Frame, Reason, adt, doubt, patient};
 
-/// Interprets ORU^R01.
+/// Where a message has its specimen and its order (HL7 v2.5, sections 7.3 and 13.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// ORC before OBR, SPM behind it: ORU, OUL^R21.
+    Order,
+    /// SPM before the OBRs it is about, ORC behind OBR: OUL^R22, OUL^R23.
+    Specimen,
+    /// OBR, then ORC, then SPM: OUL^R24.
+    Service,
+}
+
+impl Layout {
+    fn of(code: &str, event: &str) -> Self {
+        match (code, event) {
+            ("OUL", "R22" | "R23") => Self::Specimen,
+            ("OUL", "R24") => Self::Service,
+            _ => Self::Order,
+        }
+    }
+}
+
+/// Whether an event of ORU or OUL is interpreted here. R30 to R32 are results from the point of care.
+pub(crate) fn is_known(code: &str, event: &str) -> bool {
+    matches!((code, event), ("ORU", "R01" | "R30" | "R31" | "R32") | ("OUL", "R21" | "R22" | "R23" | "R24"))
+}
+
+/// Interprets ORU and OUL.
 pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Reason> {
     let Frame { times, trigger, event, pid } = Frame::read(message, context)?;
     let sent = message.first("MSH").and_then(|msh| times.read(&msh.field(7)).ok().flatten());
     let mut reports: Vec<Reading> = Vec::new();
+    let layout = Layout::of(&trigger.code, &trigger.event);
     let mut orc: Option<Segment<'_>> = None;
+    let mut spm: Option<Segment<'_>> = None;
+    // What is found before its order, as of a specimen, goes to the report of the order that comes next.
+    let mut early: Vec<Segment<'_>> = Vec::new();
+    let mut in_specimen = false;
     for segment in message.segments() {
         match segment.name() {
-            "ORC" => orc = Some(segment),
-            "OBR" => reports.push(Reading::begin(segment, orc.take(), &times, context, sent.as_ref())?),
+            "ORC" if layout == Layout::Order => orc = Some(segment),
+            "ORC" => {
+                if let Some(report) = reports.last_mut() {
+                    report.order(segment, &times, context);
+                }
+            }
+            "SPM" if layout == Layout::Specimen => (spm, in_specimen) = (Some(segment), true),
+            "OBX" if in_specimen || reports.is_empty() => early.push(segment),
+            "NTE" if !early.is_empty() => early.push(segment),
+            "OBR" => {
+                let mut report = Reading::begin(segment, orc.take(), &times, context, sent.as_ref())?;
+                if let Some(spm) = spm {
+                    report.specimen(spm, &times, context);
+                }
+                for segment in early.drain(..) {
+                    report.take(segment, &times, context);
+                }
+                reports.push(report);
+                in_specimen = false;
+            }
             _ => {
                 if let Some(report) = reports.last_mut() {
                     report.take(segment, &times, context);
                 }
             }
+        }
+    }
+    if let Some(report) = reports.last_mut() {
+        for segment in early {
+            report.take(segment, &times, context);
         }
     }
     if reports.is_empty() {
@@ -93,6 +147,14 @@ impl Reading {
         };
         let bound = orc.and_then(|orc| times.read(&orc.field(9)).ok().flatten());
         Ok(Self { report, marks, bound, seen: BTreeMap::new(), open_text: None })
+    }
+
+    /// The numbers of an ORC that stands behind its OBR.
+    fn order(&mut self, orc: Segment<'_>, times: &Times<'_>, context: &Context) {
+        let report = &mut self.report;
+        report.placer = report.placer.take().or_else(|| number(orc.field(2), NumberKind::Placer, context));
+        report.filler = report.filler.take().or_else(|| number(orc.field(3), NumberKind::Filler, context));
+        self.bound = self.bound.take().or_else(|| times.read(&orc.field(9)).ok().flatten());
     }
 
     fn take(&mut self, segment: Segment<'_>, times: &Times<'_>, context: &Context) {

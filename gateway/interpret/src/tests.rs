@@ -155,6 +155,41 @@ fn text_over_several_obx_is_one_result_and_repeats_are_told_apart() {
     assert_eq!(found, expected.map(|(v, s, r)| (v.to_owned(), s, r)));
 }
 
+/// An unsolicited laboratory observation.
+fn oul(event: &str, segments: &str) -> String {
+    oru(segments).replace("ORU^R01", &format!("OUL^{event}"))
+}
+
+#[test]
+fn results_by_specimen_find_their_specimen_and_their_order() {
+    let specimen = |n: u8| format!("SPM|{n}|P{n}&HIS^S{n}&LIS||BLD^Blood|||||||||||||20261124080{n}00");
+    let by_specimen = format!(
+        "{}\rOBX|1|ST|VOL||5 mL||||||F\rSAC|||C1\rOBR|1|||GLU^Glucose|||||||||||||||||||||F\rORC|RE|P7|F7\rOBX|1|NM|GLU||5.1||||||F\rOBR|2|P8|F8|K|||||||||||||||||||||F\rOBX|1|NM|K||4.1||||||F\r{}\rOBR|3|P9|F9|NA|||||||||||||||||||||F\rOBX|1|NM|NA||140||||||F",
+        specimen(1),
+        specimen(2)
+    );
+    for event in ["R22", "R23"] {
+        let change = changed(&oul(event, &by_specimen));
+        let reports: Vec<_> = change.reports.iter().map(|change| &change.report).collect();
+        let numbers: Vec<_> = reports.iter().map(|r| r.filler.as_ref().unwrap().value.as_str()).collect();
+        assert_eq!(numbers, ["F7", "F8", "F9"], "{event}: ORC behind OBR");
+        let specimens = reports.iter().map(|r| r.specimen.as_ref().unwrap().number.as_ref().unwrap());
+        assert!(specimens.map(|n| n.value.as_str()).eq(["S1", "S1", "S2"]), "{event}");
+        let results: Vec<_> =
+            reports.iter().map(|r| r.results.iter().map(|x| x.code.key()).collect::<Vec<_>>()).collect();
+        assert_eq!(results, [vec!["VOL", "GLU"], vec!["K"], vec!["NA"]], "{event}");
+    }
+    let by_order = format!(
+        "OBR|1|||GLU|||||||||||||||||||||F\rORC|RE|P7|F7\rOBX|1|NM|GLU||5.1||||||F\r{}\rOBR|2|P8|F8|K\rOBX|1|NM|K||4.1||||||F",
+        specimen(1)
+    );
+    let change = changed(&oul("R24", &by_order));
+    assert_eq!(change.reports[0].report.filler.as_ref().unwrap().value, "F7");
+    assert!(change.reports[0].report.specimen.is_some() && change.reports[1].report.specimen.is_none());
+    let point_of_care = oru("OBR|1|P1|F1|GLU|||||||||||||||||||||F\rOBX|1|NM|GLU||5.1||||||F");
+    assert_eq!(changed(&point_of_care.replace("ORU^R01", "ORU^R32^ORU_R30")).reports.len(), 1);
+}
+
 #[test]
 fn what_is_not_production_not_known_or_about_nobody_says_so() {
     let test = adt("A01", PID).replace("|P|2.4", "|T|2.4");
@@ -179,6 +214,28 @@ proptest! {
         let body: String = lines.iter().enumerate().map(|(n, line)| format!("OBX|{n}|{line}\r")).collect();
         let change = changed(&oru(&format!("OBR|1|P|F|X\r{body}")));
         prop_assert_eq!(change.reports[0].report.results.len(), lines.len());
+    }
+
+    #[test]
+    fn no_result_is_lost_whatever_the_order_of_segments(
+        kinds in proptest::collection::vec(prop::sample::select(vec!["OBX", "OBR", "ORC", "SPM", "NTE", "SAC"]), 0..25),
+    ) {
+        let line = |(n, kind): (usize, &&str)| match *kind {
+            "OBX" => format!("OBX|{n}|ST|C{n}||v||||||F"),
+            "OBR" => format!("OBR|{n}|P{n}|F{n}|X|||||||||||||||||||||F"),
+            kind => format!("{kind}|{n}|A^B"),
+        };
+        let body: Vec<String> = kinds.iter().enumerate().map(line).collect();
+        let sent = kinds.iter().filter(|kind| **kind == "OBX").count();
+        for message in [oru(&body.join("\r")), oul("R21", &body.join("\r")), oul("R22", &body.join("\r")), oul("R24", &body.join("\r"))] {
+            match interpreted(&message) {
+                Interpretation::Change(change) => {
+                    let found: usize = change.reports.iter().map(|r| r.report.results.len()).sum();
+                    prop_assert_eq!(found, sent, "{}", message);
+                }
+                other => prop_assert!(!kinds.contains(&"OBR"), "{:?}", other),
+            }
+        }
     }
 
     #[test]
