@@ -55,19 +55,22 @@ impl Sender {
 
     /// The next answer.
     pub fn ack(&mut self) -> io::Result<Ack> {
+        let text = String::from_utf8_lossy(&self.answer()?).into_owned();
+        let msa = text.split('\r').find(|line| line.starts_with("MSA")).unwrap_or_default().to_owned();
+        let mut fields = msa.split(['|', '$']).skip(1).map(str::to_owned);
+        let (code, control_id) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        Ok(Ack { code, control_id, text })
+    }
+
+    /// The bytes of the next answer.
+    pub fn answer(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = [0; 4096];
         loop {
             if let Some(event) = self.framer.next() {
                 let Event::Message { payload, .. } = event else {
                     return Err(io::Error::other(format!("no answer but {event:?}")));
                 };
-                let text = String::from_utf8_lossy(&payload).into_owned();
-                let msa =
-                    text.split('\r').find(|line| line.starts_with("MSA")).unwrap_or_default().to_owned();
-                let mut fields = msa.split(['|', '$']).skip(1).map(str::to_owned);
-                let (code, control_id) =
-                    (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
-                return Ok(Ack { code, control_id, text });
+                return Ok(payload.to_vec());
             }
             match self.stream.read(&mut bytes)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 use bytes::Bytes;
 use futures_channel::oneshot;
 
-use crate::{Capture, CaptureId};
+use crate::{Capture, CaptureId, FeedName};
 
 /// Where captures go. Implemented by the sealed buffer.
 pub trait Intake: Send + Sync + 'static {
@@ -29,6 +29,17 @@ pub enum Outcome {
 pub trait Outcomes: Send + Sync + 'static {
     /// Waits for the turn of `capture`. None when the gateway stops before.
     fn outcome(&self, capture: CaptureId) -> Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
+}
+
+/// Answers queries that come in on a feed.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers `message`, which `peer` asked on `feed`: the whole answer, without a frame. None when the gateway stops.
+    fn answer(
+        &self,
+        feed: FeedName,
+        peer: String,
+        message: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
 }
 
 /// A small state of a feed (sequence number, custody of frames, poll cursor), committed with its capture.

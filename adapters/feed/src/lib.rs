@@ -8,4 +8,4 @@ mod capture;
 mod intake;
 
 pub use capture::{Capture, CaptureId, CaptureIdError, FeedName, FeedNameError, Form};
-pub use intake::{Answer, Commit, Intake, Mark, Outcome, Outcomes, Refusal, Ticket};
+pub use intake::{Answer, Answers, Commit, Intake, Mark, Outcome, Outcomes, Refusal, Ticket};

@@ -190,53 +190,102 @@ pub fn build(
     now: &ZonedDateTime,
 ) -> Vec<u8> {
     let fallback = Header::fallback();
-    let request_header = request.unwrap_or(&fallback);
-    let d = request_header.delimiters;
-    let (field, component) = (char::from(d.field), char::from(d.component));
-    let version = if request_header.version.is_empty() { "2.5" } else { &request_header.version };
-    let processing =
-        if request_header.processing_id.is_empty() { "P" } else { &request_header.processing_id };
-    let charset = request_header.charsets.join(&char::from(d.repetition).to_string());
-    let kind = match request_header.trigger.as_str() {
-        "" => "ACK".to_owned(),
-        trigger => format!("ACK{component}{trigger}"),
-    };
-    let time = now.strftime("%Y%m%d%H%M%S%z").to_string();
-    let msh = [
-        &format!("MSH{field}{}", request_header.encoding_characters),
-        &request_header.receiving_application,
-        &request_header.receiving_facility,
-        &request_header.sending_application,
-        &request_header.sending_facility,
-        &time,
-        "",
-        &kind,
-        control_id,
-        processing,
-        version,
-        "",
-        "",
-        "",
-        "",
-        "",
-        &charset,
-    ];
-    let separator = field.to_string();
-    let mut text = msh.join(&separator).trim_end_matches(field).to_owned();
-    text.push('\r');
-    let reason = problem.map(|p| escaped(&p.text, request_header)).unwrap_or_default();
-    let msa = ["MSA", code.as_str(stage), &request_header.control_id, &reason].join(&separator);
-    text.push_str(msa.trim_end_matches(field));
-    text.push('\r');
+    let request = request.unwrap_or(&fallback);
+    let mut kind = vec!["ACK", request.trigger.as_str()];
+    kind.retain(|part| !part.is_empty());
+    let mut answer = Answer::begin(request, &kind, control_id, now);
+    let reason = problem.map(|p| answer.escaped(&p.text)).unwrap_or_default();
+    answer.segment(&["MSA", code.as_str(stage), &request.control_id, &reason]);
     if let Some(problem) = problem {
-        let error = problem.code.coded().replace('^', &component.to_string());
-        let location = problem.location.replace('^', &component.to_string());
-        text.push_str(&["ERR", "", &location, &error, "E", "", "", "", &reason].join(&separator));
-        text.push('\r');
+        let error = answer.composed(problem.code.coded());
+        let location = answer.composed(problem.location);
+        answer.whole_segment(&["ERR", "", &location, &error, "E", "", "", "", &reason]);
     }
-    // What is echoed from the sender must not end our own frame.
-    text.retain(|c| !matches!(c, '\u{b}' | '\u{1c}'));
-    encoding_of(request_header).encode(&text)
+    answer.finish()
+}
+
+/// An answer while it is written, with the delimiters and in the character set of the message that it answers.
+pub struct Answer<'h> {
+    request: &'h Header,
+    text: String,
+}
+
+impl<'h> Answer<'h> {
+    /// Begins with MSH; `kind` is MSH-9 in components.
+    pub fn begin(request: &'h Header, kind: &[&str], control_id: &str, now: &ZonedDateTime) -> Self {
+        let d = request.delimiters;
+        let version = if request.version.is_empty() { "2.5" } else { &request.version };
+        let processing = if request.processing_id.is_empty() { "P" } else { &request.processing_id };
+        let charset = request.charsets.join(&char::from(d.repetition).to_string());
+        let kind = kind.join(&char::from(d.component).to_string());
+        let time = now.strftime("%Y%m%d%H%M%S%z").to_string();
+        let mut answer = Self { request, text: String::new() };
+        answer.segment(&[
+            &format!("MSH{}{}", char::from(d.field), request.encoding_characters),
+            &request.receiving_application,
+            &request.receiving_facility,
+            &request.sending_application,
+            &request.sending_facility,
+            &time,
+            "",
+            &kind,
+            control_id,
+            processing,
+            version,
+            "",
+            "",
+            "",
+            "",
+            "",
+            &charset,
+        ]);
+        answer
+    }
+
+    /// A segment of these fields, its name first; empty ones at the end are left out.
+    pub fn segment(&mut self, fields: &[&str]) {
+        let last = fields.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
+        self.whole_segment(&fields[..last]);
+    }
+
+    fn whole_segment(&mut self, fields: &[&str]) {
+        self.text.push_str(&fields.join(&char::from(self.request.delimiters.field).to_string()));
+        self.text.push('\r');
+    }
+
+    /// Text of ours: delimiters in it are written as escapes.
+    pub fn escaped(&self, text: &str) -> String {
+        escaped(text, self.request)
+    }
+
+    /// A field of these components, which are escaped or composed already.
+    pub fn components(&self, parts: &[&str]) -> String {
+        parts.join(&char::from(self.request.delimiters.component).to_string())
+    }
+
+    /// A field of these repetitions.
+    pub fn repetitions(&self, parts: &[String]) -> String {
+        parts.join(&char::from(self.request.delimiters.repetition).to_string())
+    }
+
+    /// A constant field written with `^`, `~` and `&`, in the delimiters of the answer.
+    pub fn composed(&self, field: &str) -> String {
+        let d = self.request.delimiters;
+        let other = |c: char| match c {
+            '^' => char::from(d.component),
+            '~' => char::from(d.repetition),
+            '&' => char::from(d.subcomponent),
+            c => c,
+        };
+        field.chars().map(other).collect()
+    }
+
+    /// Its bytes.
+    pub fn finish(mut self) -> Vec<u8> {
+        // What is echoed from the sender must not end our own frame.
+        self.text.retain(|c| !matches!(c, '\u{b}' | '\u{1c}'));
+        encoding_of(self.request).encode(&self.text)
+    }
 }
 
 /// The sender's character set; ASCII where it names none or one that is not known.

@@ -33,6 +33,8 @@ pub enum Refused {
     Header,
     /// No MSH-10.
     NoControlId,
+    /// A query from somebody who may not ask.
+    Query,
     /// Above the size limit.
     TooLarge,
     /// The buffer was full.
@@ -237,6 +239,7 @@ impl Refused {
             Self::NotHl7 => "not-hl7",
             Self::Header => "header",
             Self::NoControlId => "no-control-id",
+            Self::Query => "query",
             Self::TooLarge => "too-large",
             Self::Full => "full",
             Self::Disk => "disk",

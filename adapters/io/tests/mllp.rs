@@ -7,7 +7,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use feed::{Capture, CaptureId, Commit, FeedName, Form, Intake, Mark, Outcome, Outcomes, Refusal, Ticket};
+use bytes::Bytes;
+use feed::{
+    Answers, Capture, CaptureId, Commit, FeedName, Form, Intake, Mark, Outcome, Outcomes, Refusal, Ticket,
+};
 use io::mllp::{self, WhenFull};
 use io::{Cidr, Stats};
 use jiff::Timestamp;
@@ -37,6 +40,17 @@ impl Intake for Store {
         captures.push(capture);
         answer.give(Ok(Commit { capture: CaptureId::new(1, captures.len() as u32) }));
         ticket
+    }
+}
+
+impl Answers for Store {
+    fn answer(
+        &self,
+        _: FeedName,
+        _: String,
+        _: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> {
+        Box::pin(core::future::ready(None))
     }
 }
 
@@ -75,6 +89,7 @@ impl House {
         let mut settings = mllp::Settings {
             feed: FeedName::new("his").unwrap(),
             tls: None,
+            queries: Vec::new(),
             ack: hl7::ack::Mode::Auto,
             allow: Cidr::loopback(),
             when_full: WhenFull::Refuse,
@@ -91,6 +106,7 @@ impl House {
         let context = mllp::Context {
             intake: store.clone(),
             outcomes: store.clone(),
+            answers: store.clone(),
             memory: memory.clone(),
             clock: Arc::new(Timestamp::now),
             stats: stats.clone(),

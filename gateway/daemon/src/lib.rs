@@ -8,6 +8,7 @@ pub mod config;
 mod control;
 mod log;
 mod notify;
+mod queries;
 pub mod refine;
 pub mod run;
 mod silence;

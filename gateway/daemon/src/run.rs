@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use buffer::{Buffer, OpenError, Options, Urgency};
-use feed::{CaptureId, FeedName, Outcomes};
+use feed::{Answers, CaptureId, FeedName, Outcomes};
 use io::Stats;
 use io::mllp;
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::certificates::Certificates;
 use crate::config::{Config, ConfigError, Destination, Feed, Mode};
 use crate::notify::{ROUND, Watchdog, tell};
+use crate::queries::Index;
 use crate::refine::{DestinationRules, Fates, FeedRules, Operations, Refine, Rules};
 use crate::silence::Silences;
 use crate::supervise::{Place, Supervisor};
@@ -154,6 +155,12 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         work,
         certificates: Arc::default(),
         silences: Arc::default(),
+        answers: Arc::new(Index {
+            state: buffer.state().clone(),
+            rules: rules_seen.clone(),
+            clock: clock.clone(),
+            organization: config.site.organization.clone(),
+        }),
         outcomes: Arc::new(Fates { state: buffer.state().clone(), applied: fates }),
         shown: shown.clone(),
         memory: Arc::new(Semaphore::new(mllp::MEMORY)),
@@ -217,6 +224,7 @@ struct Gateway {
     certificates: Arc<Certificates>,
     silences: Arc<Silences>,
     outcomes: Arc<dyn Outcomes>,
+    answers: Arc<dyn Answers>,
     supervisor: Supervisor,
     shown: Arc<Shown>,
     memory: Arc<Semaphore>,
@@ -407,6 +415,7 @@ impl Gateway {
         let context = mllp::Context {
             intake: self.shown.buffer.intake(),
             outcomes: self.outcomes.clone(),
+            answers: self.answers.clone(),
             memory: self.memory.clone(),
             clock: self.shown.clock.clone(),
             stats,
@@ -552,6 +561,7 @@ fn feed_settings(feed: &Feed, config: &Config) -> Result<mllp::Settings, RunErro
         max_message: feed.max_message,
         max_connections: feed.max_connections,
         ack: feed.ack,
+        queries: feed.queries.clone(),
         idle_timeout: feed.idle_timeout,
         frame_timeout: feed.frame_timeout,
         zone: config.site.time_zone.clone(),

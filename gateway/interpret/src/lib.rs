@@ -5,6 +5,7 @@ mod context;
 mod field;
 mod oru;
 mod patient;
+mod query;
 mod range;
 mod reason;
 mod value;
@@ -13,6 +14,7 @@ use hl7::{Message, Segment};
 use model::{Change, Mark, PartialTime, Trigger};
 
 pub use context::{Context, Meaning, Numbers};
+pub use query::{Known, Query, QueryError, Question, query};
 pub use reason::Reason;
 
 use field::{Times, text};

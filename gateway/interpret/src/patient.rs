@@ -55,10 +55,22 @@ fn identifiers(pid: Segment<'_>, context: &Context) -> Vec<Identifier> {
 }
 
 pub(crate) fn identifier(repetition: Repetition<'_>, context: &Context) -> Option<Identifier> {
-    let value = text(repetition.component(1)).filter(|value| !context.dummy.contains(value))?;
     let authority = repetition.component(4);
     let (name, oid) = (text(authority.subcomponent(1)), text(authority.subcomponent(2)));
-    let code = text(repetition.component(5));
+    number(text(repetition.component(1))?, name, oid, text(repetition.component(5)), context)
+}
+
+/// A number by its parts: CX.1, CX.4.1, CX.4.2 and CX.5.
+pub(crate) fn number(
+    value: String,
+    name: Option<String>,
+    oid: Option<String>,
+    code: Option<String>,
+    context: &Context,
+) -> Option<Identifier> {
+    if context.dummy.contains(&value) {
+        return None;
+    }
     let meaning = [code.as_ref(), name.as_ref(), oid.as_ref()];
     let meaning = meaning.into_iter().flatten().find_map(|key| context.identifiers.get(key));
     Some(match meaning {

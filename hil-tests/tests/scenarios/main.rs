@@ -7,6 +7,7 @@ mod intake;
 mod merges;
 mod operation;
 mod platform;
+mod queries;
 mod strict;
 mod tls;
 mod visits;

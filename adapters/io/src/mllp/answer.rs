@@ -58,6 +58,15 @@ pub(crate) fn not_used(why: &str) -> Problem {
     problem("", ErrorCode::Internal, &format!("taken and kept, and not used: {why}"))
 }
 
+/// The refusal of a query from somebody who may not ask.
+pub(crate) fn not_asked() -> Problem {
+    problem(
+        "",
+        ErrorCode::UnsupportedMessageType,
+        "queries are answered to the networks that queries of this feed names",
+    )
+}
+
 /// An answer. `nth` numbers the answers of this process.
 pub(crate) fn build(
     request: Option<&Header>,

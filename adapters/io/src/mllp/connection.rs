@@ -260,6 +260,20 @@ impl Connection {
         }
     }
 
+    /// A query is answered and not kept: it tells nothing of anybody.
+    async fn query(&mut self, header: &Header, payload: Bytes) -> io::Result<bool> {
+        let settings = self.settings.borrow().clone();
+        if !settings.queries.iter().any(|network| network.contains(self.peer)) {
+            self.context.stats.refused(Refused::Query);
+            self.write(Some(header), (Code::Reject, Stage::Application), Some(&answer::not_asked())).await?;
+            return Ok(true);
+        }
+        let asked = self.context.answers.answer(settings.feed.clone(), self.peer.to_string(), payload);
+        let Some(answer) = asked.await else { return Ok(false) };
+        self.write_framed(&answer::frame(&answer)).await?;
+        Ok(true)
+    }
+
     /// A batch: each of its messages is a capture of its own and has an answer of its own, all in one frame.
     async fn batch(&mut self, payload: Bytes) -> io::Result<bool> {
         let began = Instant::now();
@@ -323,6 +337,7 @@ impl Connection {
         }
         let began = Instant::now();
         match answer::judge(&payload) {
+            Verdict::Take(header) if header.message_code == "QBP" => self.query(&header, payload).await,
             Verdict::Take(header) => match self.commit(payload, Form::Whole).await {
                 Ok(capture) => {
                     let protocol = Protocol::of(&header, self.settings.borrow().ack);

@@ -10,7 +10,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use feed::{FeedName, Intake, Outcomes};
+use feed::{Answers, FeedName, Intake, Outcomes};
 use hl7::ack;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -53,6 +53,8 @@ pub struct Settings {
     pub max_message: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Who may ask (QBP).
+    pub queries: Vec<Cidr>,
     /// How messages are acknowledged.
     pub ack: ack::Mode,
     /// How long a connection may be silent between frames; none = for ever.
@@ -82,6 +84,8 @@ pub struct Context {
     pub intake: Arc<dyn Intake>,
     /// What becomes of them.
     pub outcomes: Arc<dyn Outcomes>,
+    /// Who answers queries.
+    pub answers: Arc<dyn Answers>,
     /// Permits for bytes in flight, shared by all feeds; made with [`MEMORY`] permits.
     pub memory: Arc<Semaphore>,
     /// The clock.

@@ -122,6 +122,8 @@ pub struct Feed {
     pub max_message: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Who may ask (PIX, PDQ).
+    pub queries: Vec<Cidr>,
     /// When its silence is alarmed.
     pub silence: Option<Silence>,
     /// How messages are acknowledged.

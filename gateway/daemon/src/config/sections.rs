@@ -242,6 +242,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         "close" => Ok(WhenFull::Close),
         _ => Err("hold, refuse or close"),
     });
+    let queries = section.list("queries", report, Cidr::from_str).unwrap_or_default();
     let silence = section.table("silence_alarm", report).and_then(|section| silence(section, report));
     let ack = section.read("ack", hl7::ack::Mode::Auto, report, |text| match text {
         "auto" => Ok(hl7::ack::Mode::Auto),
@@ -256,7 +257,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
     let max_connections = section.number("max_connections", 256, 1..=4096, report);
     let idle_timeout = section.read("idle_timeout", None, report, parse::maybe_duration);
     let frame_timeout = section.read("frame_timeout", Duration::from_secs(30), report, parse::duration);
-    section.later(&[("codes", ""), ("ack_to", ""), ("sequence", "off"), ("queries", "")], report);
+    section.later(&[("codes", ""), ("ack_to", ""), ("sequence", "off")], report);
     section.finish(report);
     let all = [
         Authority::Identity,
@@ -279,6 +280,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         when_full,
         max_message,
         max_connections,
+        queries,
         silence,
         ack,
         idle_timeout,

@@ -150,6 +150,6 @@ fn contradict(one: &Person, other: &Person) -> bool {
     // A year agrees with every day of it.
     let births =
         births.is_some_and(|(one, other)| one.latest() < other.earliest() || other.latest() < one.earliest());
-    let sexes = one.sex.zip(other.sex).is_some_and(|(one, other)| one != other);
+    let sexes = one.sex.zip(other.sex).is_some_and(|(one, other)| !one.agrees(other));
     numbers || births || sexes
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use buffer::{Buffer, Kek, Options};
 use bytes::Bytes;
-use feed::{Capture, CaptureId, FeedName, Form, Intake, Outcome, Outcomes};
+use feed::{Answers, Capture, CaptureId, FeedName, Form, Intake, Outcome, Outcomes};
 use io::{Cidr, mllp};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -37,6 +37,7 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
             let settings = mllp::Settings {
                 feed: FeedName::new("his").unwrap(),
                 tls: None,
+                queries: Vec::new(),
                 ack: hl7::ack::Mode::Auto,
                 allow: Cidr::loopback(),
                 when_full: mllp::WhenFull::Hold,
@@ -49,6 +50,7 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
             let context = mllp::Context {
                 intake: buffer.intake(),
                 outcomes: Arc::new(Nobody),
+                answers: Arc::new(Nobody),
                 memory: Arc::new(Semaphore::new(mllp::MEMORY)),
                 clock: Arc::new(Timestamp::now),
                 stats: Arc::default(),
@@ -70,6 +72,17 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
 
 /// Nobody waits for second answers here.
 struct Nobody;
+
+impl Answers for Nobody {
+    fn answer(
+        &self,
+        _: FeedName,
+        _: String,
+        _: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> {
+        Box::pin(core::future::ready(None))
+    }
+}
 
 impl Outcomes for Nobody {
     fn outcome(&self, _: CaptureId) -> Pin<Box<dyn Future<Output = Option<Outcome>> + Send>> {
