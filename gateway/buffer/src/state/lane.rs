@@ -159,6 +159,9 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub fn move_lane(&mut self, from: &LaneKey, to: &LaneKey, at: Timestamp) -> Result<(), StateError> {
+        if from == to {
+            return Ok(());
+        }
         let place = (from.destination, from.class, from.lane);
         let waiting = self.one(
             "DELETE FROM lane WHERE destination = ?1 AND class = ?2 AND lane = ?3 RETURNING head, waiting, since",

@@ -31,6 +31,10 @@ enum Step {
     Release {
         which: prop::sample::Index,
     },
+    Move {
+        which: prop::sample::Index,
+        lane: u8,
+    },
     Quarantine {
         segment: u32,
         row: u32,
@@ -66,6 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => which().prop_map(|which| Step::Requeue { which }),
         1 => which().prop_map(|which| Step::Hold { which }),
         1 => which().prop_map(|which| Step::Release { which }),
+        2 => (which(), 0..3_u8).prop_map(|(which, lane)| Step::Move { which, lane }),
         1 => (1..3_u32, 1..6_u32).prop_map(|(segment, row)| Step::Quarantine { segment, row }),
         1 => (1..3_u32, 1..6_u32).prop_map(|(segment, row)| Step::Clear { segment, row }),
         1 => which().prop_map(|which| Step::Discard { which }),
@@ -155,6 +160,16 @@ fn apply(tx: &mut Tx<'_>, model: &mut Model, step: &Step) -> Result<(), StateErr
         Step::Release { which } => {
             let Some((_, lane, ..)) = model.pick(which) else { return Ok(()) };
             assert_eq!(tx.release_lane(&lane)?, model.held.remove(&lane));
+        }
+        Step::Move { which, lane } => {
+            let Some((_, from, ..)) = model.pick(which) else { return Ok(()) };
+            let to = LaneKey { lane: [lane; 16], ..from };
+            tx.move_lane(&from, &to, at(2))?;
+            if from != to {
+                model.held.remove(&from);
+                let waiting = model.deliveries.values_mut().filter(|d| d.0 == from);
+                waiting.filter(|d| d.2 == DeliveryState::Waiting).for_each(|d| d.0 = to);
+            }
         }
         Step::Quarantine { segment, row } => {
             let capture = CaptureId::new(segment, row);
