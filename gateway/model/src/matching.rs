@@ -50,6 +50,8 @@ pub enum Doubt {
     OtherNumber,
     /// The person and the number's holder are two persons of the index.
     TwoPersons,
+    /// Another person has the same name, birth date, sex and telephone number.
+    PossibleDuplicate,
 }
 
 /// How two statements relate.
@@ -97,6 +99,7 @@ impl Doubt {
             Self::NotAuthoritative => "not-authoritative",
             Self::OtherNumber => "other-number",
             Self::TwoPersons => "two-persons",
+            Self::PossibleDuplicate => "possible-duplicate",
         }
     }
 }

@@ -79,6 +79,38 @@ impl Person {
         }
     }
 
+    /// What two registrations of one person have in common: name, exact birth date, sex and one telephone number each. Empty
+    /// where one of them is not known.
+    pub fn likenesses(&self) -> Vec<String> {
+        let (Some(name), Some(birth), Some(sex)) = (&self.name, &self.birth, self.sex) else {
+            return Vec::new();
+        };
+        let (name, birth) = (name.folded(), birth.to_date());
+        if birth.len() < 10 || name.is_empty() {
+            return Vec::new();
+        }
+        let phones = self
+            .phones
+            .iter()
+            .flatten()
+            .map(|phone| phone.chars().filter(char::is_ascii_digit).collect::<String>());
+        phones
+            .filter(|phone| phone.len() >= 7)
+            .map(|phone| format!("{name}|{birth}|{sex:?}|{phone}"))
+            .collect()
+    }
+
+    /// Whether two persons look like two: verified ID numbers, birth dates or sexes differ.
+    pub fn contradicts(&self, other: &Self) -> bool {
+        let numbers = self.resident_id().zip(other.resident_id()).is_some_and(|(one, other)| one != other);
+        let births = self.birth.as_ref().zip(other.birth.as_ref());
+        // A year agrees with every day of it.
+        let births = births
+            .is_some_and(|(one, other)| one.latest() < other.earliest() || other.latest() < one.earliest());
+        let sexes = self.sex.zip(other.sex).is_some_and(|(one, other)| !one.agrees(other));
+        numbers || births || sexes
+    }
+
     /// The verified resident ID number, if one is held.
     pub fn resident_id(&self) -> Option<&str> {
         use crate::IdentifierKind::ResidentId;

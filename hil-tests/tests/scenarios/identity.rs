@@ -143,3 +143,32 @@ fn corrections_arrive_in_the_order_of_their_times_and_a_late_preliminary_is_supe
     assert_eq!(house.at_platform("Observation").len(), 3);
     assert!(house.at_platform("Observation").iter().all(|o| o["status"] == "corrected"));
 }
+
+#[test]
+fn two_registrations_that_look_like_one_person_are_listed_and_never_merged_by_guess() {
+    let house = House::new();
+    let mut hospital = Hospital::new("P", 1);
+    let person = Person::numbered(1);
+    let again =
+        Person { number: "AGAIN".into(), visit: "AGAIN".into(), resident: String::new(), ..person.clone() };
+    // The same name and birth date, and another verified ID number: two people.
+    let other = Person { born: person.born.clone(), sex: person.sex, ..Person::numbered(9) };
+    let other = Person {
+        name: person.name.clone(),
+        resident: hil_tests::hospital::resident_id(&person.born, person.sex, 77),
+        ..other
+    };
+    for who in [&person, &other, &again, &again] {
+        assert_eq!(house.fate(&hospital.adt("A04", who)), "delivered");
+    }
+    assert_eq!(house.at_platform("Patient").len(), 3);
+    let listed = house.gateway.json(&["persons", "conflicts", "--reason", "test"]);
+    let rows = listed["conflicts"].as_array().unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["doubt"] == "possible-duplicate"), "{listed}");
+    assert!(rows.iter().all(|row| row["person"] != row["held_by"] && row["merged"] == false));
+    assert!(rows.len() <= 2, "said once for each pair: {listed}");
+    // The source says that they are one.
+    assert_eq!(house.fate(&hospital.merge("A40", &person, "AGAIN")), "delivered");
+    let listed = house.gateway.json(&["persons", "conflicts", "--reason", "test"]);
+    assert!(listed["conflicts"].as_array().unwrap().iter().any(|row| row["merged"] == true), "{listed}");
+}

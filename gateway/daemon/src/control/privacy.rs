@@ -167,8 +167,13 @@ async fn conflicts(
         let mut rows = Vec::new();
         for conflict in read.conflicts(after, limit)? {
             let number: Option<Identifier> = serde_json::from_slice(&conflict.number).ok();
+            let merged = match conflict.other {
+                Some(other) => survivor(read, other)? == survivor(read, conflict.person)?,
+                None => false,
+            };
             rows.push(json!({
                 "id": conflict.id,
+                "merged": merged,
                 "doubt": conflict.doubt,
                 "number": number.map(|number| number.value),
                 "person": conflict.person,

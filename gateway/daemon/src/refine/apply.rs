@@ -110,6 +110,11 @@ fn change_of(
     for (identifier, doubt, other) in &resolved.doubts {
         conflict(tx, item, resolved.id, identifier, *doubt, *other)?;
     }
+    if let Some(number) = &resolved.came_with {
+        for other in &effects.alike {
+            conflict(tx, item, resolved.id, number, Doubt::PossibleDuplicate, Some(*other))?;
+        }
+    }
     if effects.withdrawn {
         tx.raise_alarm(
             &format!("withdrawn:{}", item.id),

@@ -2,7 +2,7 @@
 
 use buffer::{LaneKey, StateError};
 use interpret::Reason;
-use model::{Authority, Body, Identifier, Person, PersonId, Position, Record, RecordId, RecordKind, Trust};
+use model::{Authority, Body, Identifier, PersonId, Position, Record, RecordId, RecordKind, Trust};
 
 use super::identity::Resolved;
 use super::records::{Applier, Effects, Stop, Touched};
@@ -69,7 +69,7 @@ impl Applier<'_, '_> {
         let (Body::Person(kept), Body::Person(gone)) = (&mut winner.body, &mut lost.body) else {
             return Err(Stop::State(StateError::Damaged("person")));
         };
-        if contradict(kept, gone) && !self.released {
+        if kept.contradicts(gone) && !self.released {
             return Err(Stop::Quarantine(Reason::MergeHeld));
         }
         // Links are kept flat: who was merged into the loser is now merged into the survivor.
@@ -141,15 +141,4 @@ impl Applier<'_, '_> {
     fn record_of(&self, person: PersonId) -> Result<Option<Record>, StateError> {
         held::record(self.tx, RecordId::from(person))
     }
-}
-
-/// Whether two persons look like two: a human decides then.
-fn contradict(one: &Person, other: &Person) -> bool {
-    let numbers = one.resident_id().zip(other.resident_id()).is_some_and(|(one, other)| one != other);
-    let births = one.birth.as_ref().zip(other.birth.as_ref());
-    // A year agrees with every day of it.
-    let births =
-        births.is_some_and(|(one, other)| one.latest() < other.earliest() || other.latest() < one.earliest());
-    let sexes = one.sex.zip(other.sex).is_some_and(|(one, other)| !one.agrees(other));
-    numbers || births || sexes
 }

@@ -12,6 +12,7 @@ use model::{
 use super::bind::{self, Bound};
 use super::held;
 use super::identity::Resolved;
+use super::person;
 use super::rules::{FeedRules, REVISION, Rules};
 
 /// What one capture did.
@@ -21,6 +22,8 @@ pub(crate) struct Effects {
     pub(crate) touched: Vec<Touched>,
     /// A final result was taken back.
     pub(crate) withdrawn: bool,
+    /// Persons that look like the one of this capture.
+    pub(crate) alike: Vec<PersonId>,
 }
 
 /// A record that a capture concerns.
@@ -122,11 +125,37 @@ impl Applier<'_, '_> {
             return Ok(());
         }
         let current = !(place.older && same);
+        if !same {
+            effects.alike = self.alike(&next)?;
+        }
         if current {
             self.put(id, Body::Person(next), place, None, resolved, marks)?;
         }
         effects.touched.push(Touched { id, kind: RecordKind::Person, current });
         Ok(())
+    }
+
+    /// Persons with the same name, birth date, sex and telephone number: listed for a human, never merged by guess.
+    fn alike(&mut self, person: &Person) -> Result<Vec<PersonId>, StateError> {
+        let mut found = Vec::new();
+        let likenesses = person.likenesses();
+        for likeness in &likenesses {
+            for ident in self.tx.idents("likeness", likeness)? {
+                let other = person::survivor(self.tx, ident.person)?;
+                if other == self.person || found.contains(&other) {
+                    continue;
+                }
+                // What it was known by may have changed since.
+                let held = person::held(self.tx, other)?;
+                let still = held
+                    .is_some_and(|held| held.likenesses().contains(likeness) && !held.contradicts(person));
+                if still {
+                    found.push(other);
+                }
+            }
+            self.tx.put_ident("likeness", likeness, self.person, model::Trust::Claimed as u8)?;
+        }
+        Ok(found)
     }
 
     fn encounter(
