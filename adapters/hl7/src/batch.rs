@@ -34,7 +34,7 @@ impl<'a> Batch<'a> {
     pub fn read(payload: &'a [u8]) -> Self {
         let mut batch = Self { file: None, groups: Vec::new(), faults: Vec::new() };
         let mut open = false;
-        let (mut announced, mut ended) = (None, false);
+        let (mut announced, mut ended, mut whole) = (None, false, false);
         for span in lines(payload) {
             let line = &payload[span.clone()];
             match line.get(..3) {
@@ -48,7 +48,7 @@ impl<'a> Batch<'a> {
                     (open, ended) = (false, true);
                     announced = count(line);
                 }
-                Some(b"FTS") => open = false,
+                Some(b"FTS") => (open, whole) = (false, true),
                 Some(b"MSH") => {
                     if batch.groups.is_empty() {
                         batch.groups.push(Group::default());
@@ -65,6 +65,9 @@ impl<'a> Batch<'a> {
             }
         }
         batch.close(&mut open, announced, ended);
+        if batch.file.is_some() && !whole {
+            batch.faults.push("a file without FTS: it may have been cut off".to_owned());
+        }
         batch
     }
 
@@ -114,13 +117,17 @@ impl<'a> Batch<'a> {
             }
             if group.header.is_some() {
                 let faults = self.faults.join("; ");
-                out.extend_from_slice(format!("BTS|{}|{faults}", group.messages.len()).as_bytes());
+                let trailer = format!("BTS|{}|{faults}", group.messages.len());
+                out.extend_from_slice(trailer.trim_end_matches('|').as_bytes());
                 out.push(b'\r');
             }
         }
         if self.file.is_some() {
             let batches = self.groups.iter().filter(|group| group.header.is_some()).count();
-            out.extend_from_slice(format!("FTS|{batches}\r").as_bytes());
+            let faults = if batches == 0 { self.faults.join("; ") } else { String::new() };
+            let trailer = format!("FTS|{batches}|{faults}");
+            out.extend_from_slice(trailer.trim_end_matches('|').as_bytes());
+            out.push(b'\r');
         }
         out.retain(|byte| !matches!(byte, 0x0b | 0x1c));
         out

@@ -93,13 +93,36 @@ fn refusals_say_what_is_wrong_where_and_what_to_do() {
         (&b"hello"[..], "AR", "not HL7"),
         (b"MSH|^~\\&|A|B|||20261101||ADT^A01||P|2.4\rPID|1", "AR", "MSH-10"),
         (b"MSH||A", "AR", "MSH-2"),
-        (b"FHS|^~\\&|A", "AR", "batch"),
         (b"\xff\xfeM\0S\0H\0|\0", "AR", "UTF-16"),
     ] {
         let ack = sender.send(payload).unwrap();
         assert_eq!(ack.code, code);
         assert!(ack.text.contains(says) && ack.text.contains("\rERR|"), "{}", ack.text);
     }
+}
+
+#[test]
+fn a_batch_is_taken_message_by_message_and_one_that_was_cut_off_says_so() {
+    let house = House::new();
+    let mut hospital = Hospital::new("B", 1);
+    let messages =
+        [hospital.adt("A01", &Person::numbered(1)), hospital.report(&Person::numbered(2), "1", "F", 3)];
+    let mut batch = b"FHS|^~\\&|A\rBHS|^~\\&|A|||||||||B1\r".to_vec();
+    for (_, bytes) in &messages {
+        batch.extend_from_slice(bytes);
+    }
+    let mut sender = house.sender();
+    let cut = sender.send(&batch).unwrap();
+    assert!(cut.text.contains("may have been cut off"), "{}", cut.text);
+    batch.extend_from_slice(b"BTS|2\rFTS|1\r");
+    let whole = sender.send(&batch).unwrap();
+    assert_eq!(whole.text.matches("MSA|AA|").count(), 2);
+    assert!(whole.text.contains("BTS|2\r") && whole.text.contains("FTS|1\r"), "{}", whole.text);
+    house.gateway.settled();
+    for (id, _) in &messages {
+        assert_eq!(house.gateway.fates(id), ["delivered", "duplicate"]);
+    }
+    assert!(sender.send(b"FHS|^~\\&|A").unwrap().text.contains("may have been cut off"));
 }
 
 #[test]
