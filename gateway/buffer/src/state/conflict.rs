@@ -10,7 +10,7 @@ use super::listing::bounded;
 use super::position::time;
 use super::{Read, StateError, Tx};
 
-/// A number that was not taken as the person's: one entry per person, number and doubt, however often it is seen.
+/// A number that was not taken as the person's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// Its number in listings; 0 for a new one.
@@ -57,14 +57,13 @@ impl Read<'_> {
 }
 
 impl Tx<'_> {
-    /// Lists a conflict, or notes where it was seen again.
+    /// Lists a conflict, or notes where it was seen again: one entry for each `what`, which says what is in doubt, however
+    /// often it is seen.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn put_conflict(&mut self, conflict: &Conflict) -> Result<(), StateError> {
-        let key =
-            [conflict.person.as_bytes().as_slice(), conflict.doubt.as_bytes(), &conflict.number].concat();
-        let blind = self.ring().blind("conflict", &key);
+    pub fn put_conflict(&mut self, conflict: &Conflict, what: &[u8]) -> Result<(), StateError> {
+        let blind = self.ring().blind("conflict", what);
         let sql = "INSERT INTO conflict (blind, person, doubt, number, other, capture, since)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                    ON CONFLICT (blind) DO UPDATE SET capture = excluded.capture, other = excluded.other";
@@ -116,8 +115,8 @@ mod tests {
         };
         let again = Conflict { capture: CaptureId::new(1, 9), since: at(60), ..conflict.clone() };
         let listed = state.write(move |tx| {
-            tx.put_conflict(&conflict)?;
-            tx.put_conflict(&again)?;
+            tx.put_conflict(&conflict, b"1")?;
+            tx.put_conflict(&again, b"1")?;
             tx.conflicts(0, 10)
         });
         assert_eq!(listed.len(), 1);

@@ -190,7 +190,7 @@ fn except(
     })
 }
 
-/// Lists what somebody should look at: one entry per person, number and doubt, however often it is seen.
+/// Lists what somebody should look at, once: for each person, number and doubt, or for each pair that looks like one.
 fn conflict(
     tx: &mut Tx<'_>,
     item: &Marker,
@@ -200,8 +200,14 @@ fn conflict(
     other: Option<PersonId>,
 ) -> Result<(), StateError> {
     let number = serde_json::to_vec(identifier).map_err(|_| StateError::Damaged("identifier"))?;
+    let what = match other {
+        Some(other) if doubt == Doubt::PossibleDuplicate => {
+            [doubt.code().as_bytes(), person.min(other).as_bytes(), person.max(other).as_bytes()].concat()
+        }
+        _ => [person.as_bytes(), doubt.code().as_bytes(), &number].concat(),
+    };
     let (doubt, capture, since) = (doubt.code().to_owned(), item.id, item.received);
-    tx.put_conflict(&Conflict { id: 0, person, doubt, number, other, capture, since })
+    tx.put_conflict(&Conflict { id: 0, person, doubt, number, other, capture, since }, &what)
 }
 
 /// The deliveries of a capture: one for each destination.
