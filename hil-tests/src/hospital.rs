@@ -177,8 +177,15 @@ impl Hospital {
 
     /// A merge: who has the record number `loser` is `survivor`.
     pub fn merge(&mut self, event: &str, survivor: &Person, loser: &str) -> (String, Vec<u8>) {
-        let time = self.time();
-        let segments = format!("EVN|{event}|{time}\r{}\rMRG|{loser}^^^HIS^MR", survivor.pid());
+        self.merges(event, &[(survivor, loser)])
+    }
+
+    /// Merges of several pairs of a survivor and a record number in one message.
+    pub fn merges(&mut self, event: &str, pairs: &[(&Person, &str)]) -> (String, Vec<u8>) {
+        let mut segments = format!("EVN|{event}|{}", self.time());
+        for (survivor, loser) in pairs {
+            segments.push_str(&format!("\r{}\rMRG|{loser}^^^HIS^MR", survivor.pid()));
+        }
         self.message(&format!("ADT^{event}"), &segments)
     }
 

@@ -43,21 +43,55 @@ pub(crate) fn is_known(event: &str) -> bool {
         || status(event, None).is_some()
 }
 
-/// Interprets the events of a visit, and A28, A29 and A31, which are about the person alone.
-pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Reason> {
-    let Frame { times, trigger, event, pid } = Frame::read(message, context)?;
+/// Interprets an ADT message: one change, or one for each group of PID and MRG where it merges several pairs of persons.
+pub(crate) fn changes(message: &Message, context: &Context) -> Result<Vec<Change>, Reason> {
+    let frame = Frame::read(message, context)?;
+    let event = frame.trigger.event.as_str();
+    let by_person = merges(event) || renumbers(event);
+    Group::all(message, by_person).iter().map(|group| change(group, &frame, context)).collect()
+}
+
+/// The segments about one person, or about one of several that a message is about.
+struct Group<'m> {
+    pid: Segment<'m>,
+    mrg: Vec<Segment<'m>>,
+    evn: Option<Segment<'m>>,
+    pv1: Option<Segment<'m>>,
+    dg1: Vec<Segment<'m>>,
+}
+
+impl<'m> Group<'m> {
+    /// The groups of a message: each PID begins one where `by_person` says so, else everything belongs to the first.
+    fn all(message: &'m Message, by_person: bool) -> Vec<Self> {
+        let evn = message.first("EVN");
+        let mut groups: Vec<Self> = Vec::new();
+        for segment in message.segments() {
+            if segment.name() == "PID" && (by_person || groups.is_empty()) {
+                groups.push(Self { pid: segment, mrg: Vec::new(), evn, pv1: None, dg1: Vec::new() });
+                continue;
+            }
+            let Some(group) = groups.last_mut() else { continue };
+            match segment.name() {
+                "MRG" => group.mrg.push(segment),
+                "PV1" => group.pv1 = group.pv1.or(Some(segment)),
+                "DG1" => group.dg1.push(segment),
+                _ => {}
+            }
+        }
+        groups
+    }
+}
+
+/// Interprets one group: an event of a visit, or one about the person alone (A28, A29, A31 and what is said of numbers).
+fn change(group: &Group<'_>, frame: &Frame<'_>, context: &Context) -> Result<Change, Reason> {
+    let Frame { times, trigger, event, .. } = frame;
     let (merge, renumber) = (merges(&trigger.event), renumbers(&trigger.event));
     let about_visit = !merge && !renumber && !matches!(trigger.event.as_str(), "A28" | "A29" | "A31");
-    if (merge || renumber) && message.segments_named("PID").nth(1).is_some() {
-        return Err(Reason::SeveralMerges);
-    }
-    let mut encounter = message
-        .first("PV1")
-        .filter(|_| about_visit)
-        .and_then(|pv1| visit(pv1, &trigger.event, &times, context));
+    let mut encounter =
+        group.pv1.filter(|_| about_visit).and_then(|pv1| visit(pv1, &trigger.event, times, context));
     if let Some(encounter) = &mut encounter {
         // When it really happened, else when it was recorded.
-        let happened = message.first("EVN").and_then(|evn| times.read(&evn.field(6)).ok().flatten());
+        let happened = group.evn.and_then(|evn| times.read(&evn.field(6)).ok().flatten());
         encounter.at = happened.or_else(|| event.clone());
         match trigger.event.as_str() {
             // A discharge without a time of its own happened when the event did.
@@ -66,10 +100,10 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
             _ => {}
         }
     }
-    let diagnoses = if about_visit { diagnoses(message, &times) } else { Vec::new() };
-    let mut person = patient::change(pid, &times, context);
+    let diagnoses = if about_visit { diagnoses(&group.dg1, times) } else { Vec::new() };
+    let mut person = patient::change(group.pid, times, context);
     person.deleted = Some(trigger.event == "A29");
-    let mut merged = if merge || renumber { prior_numbers(message, context) } else { Vec::new() };
+    let mut merged = if merge || renumber { prior_numbers(&group.mrg, context) } else { Vec::new() };
     if (merge || renumber) && merged.is_empty() {
         return Err(Reason::NoPriorNumber);
     }
@@ -77,13 +111,14 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
         // The person is found under the old number and holds both from now on.
         person.identifiers.append(&mut merged);
     }
-    Ok(Change { trigger, event, person, merged, encounter, diagnoses, reports: Vec::new() })
+    let (trigger, event) = (trigger.clone(), event.clone());
+    Ok(Change { trigger, event, person, merged, encounter, diagnoses, ..Change::default() })
 }
 
 /// MRG-1, and MRG-4 of old versions.
-fn prior_numbers(message: &Message, context: &Context) -> Vec<Identifier> {
+fn prior_numbers(mrg: &[Segment<'_>], context: &Context) -> Vec<Identifier> {
     let mut found: Vec<Identifier> = Vec::new();
-    for mrg in message.segments_named("MRG") {
+    for mrg in mrg {
         let (list, single) = (mrg.field(1), mrg.field(4));
         for repetition in list.repetitions().chain(single.repetitions()) {
             if let Some(identifier) = patient::identifier(repetition, context)
@@ -148,8 +183,8 @@ fn attending(doctor: hl7::Repetition<'_>) -> Option<Attending> {
     (number.is_some() || name.is_some()).then_some(Attending { number, name })
 }
 
-fn diagnoses(message: &Message, times: &Times<'_>) -> Vec<DiagnosisChange> {
-    let read = |dg1: Segment<'_>| {
+fn diagnoses(dg1: &[Segment<'_>], times: &Times<'_>) -> Vec<DiagnosisChange> {
+    let read = |dg1: &Segment<'_>| {
         // DG1-4 is the description where DG1-3 is only a code.
         let described = text(dg1.field(4).component(1));
         let mut code = coded(dg1.field(3).first()).or_else(|| described.as_deref().map(Coded::text))?;
@@ -157,7 +192,7 @@ fn diagnoses(message: &Message, times: &Times<'_>) -> Vec<DiagnosisChange> {
         let recorded = times.read(&dg1.field(5)).ok().flatten();
         Some(DiagnosisChange { code, recorded, kind: DiagnosisKind::read(&dg1.field(6).text()) })
     };
-    message.segments_named("DG1").filter_map(read).collect()
+    dg1.iter().filter_map(read).collect()
 }
 
 /// The visit that a report belongs to.

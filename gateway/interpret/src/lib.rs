@@ -22,8 +22,9 @@ use field::{Times, text};
 /// What a message comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Interpretation {
-    /// Changes of records.
-    Change(Box<Change>),
+    /// Changes of records: one, or one for each group where a message is about several persons. They are applied in this
+    /// order, all or none.
+    Changes(Vec<Change>),
     /// A kind of message that this version makes nothing of; it is kept and counted.
     NotInterpreted {
         /// What it is, as `ORM^O01`.
@@ -47,11 +48,13 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
     }
     let (code, event) = (header.message_code.as_str(), header.trigger.as_str());
     let interpreted = match (code, event) {
-        ("ADT", event) if adt::is_known(event) => adt::change(message, context),
-        (code, event) if oru::is_known(code, event) => oru::change(message, context),
+        ("ADT", event) if adt::is_known(event) => adt::changes(message, context),
+        (code, event) if oru::is_known(code, event) => {
+            oru::change(message, context).map(|change| vec![change])
+        }
         _ => return Interpretation::NotInterpreted { trigger: trigger_name(code, event) },
     };
-    interpreted.map_or_else(Interpretation::Quarantine, |change| Interpretation::Change(Box::new(change)))
+    interpreted.map_or_else(Interpretation::Quarantine, Interpretation::Changes)
 }
 
 /// The parts that every change begins with.

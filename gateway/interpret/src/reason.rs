@@ -57,9 +57,6 @@ pub enum Reason {
         "it merges or renumbers a person and MRG-1 names nobody; the sender has to say which number is meant"
     )]
     NoPriorNumber,
-    /// More than one PID.
-    #[error("it merges several pairs of persons at once; have the sender send one message for each")]
-    SeveralMerges,
     /// The feed may not merge.
     #[error("the feed has no authority to merge persons; add \"identity\" to its authority, then replay")]
     NoMergeAuthority,
@@ -98,7 +95,6 @@ impl Reason {
             Self::NoReport => "no-report",
             Self::NoAuthority => "no-authority",
             Self::NoPriorNumber => "no-prior-number",
-            Self::SeveralMerges => "several-merges",
             Self::NoMergeAuthority => "no-merge-authority",
             Self::MergeSelf => "merge-self",
             Self::MergeInverse => "merge-inverse",

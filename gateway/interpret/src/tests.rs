@@ -34,11 +34,16 @@ fn interpreted(text: &str) -> Interpretation {
     hl7(&message, &context())
 }
 
-fn changed(text: &str) -> Change {
+fn changes(text: &str) -> Vec<Change> {
     match interpreted(text) {
-        Interpretation::Change(change) => *change,
+        Interpretation::Changes(changes) => changes,
         other => panic!("{other:?}"),
     }
+}
+
+fn changed(text: &str) -> Change {
+    let [change] = <[Change; 1]>::try_from(changes(text)).expect("one group");
+    change
 }
 
 fn adt(event: &str, segments: &str) -> String {
@@ -155,6 +160,21 @@ fn text_over_several_obx_is_one_result_and_repeats_are_told_apart() {
     assert_eq!(found, expected.map(|(v, s, r)| (v.to_owned(), s, r)));
 }
 
+#[test]
+fn each_group_of_a_merge_is_a_change_and_an_update_takes_the_first_person_only() {
+    let pid = |n: u8| format!("PID|{n}||M{n}^^^HIS^MR");
+    let groups = format!("{}\rMRG|A^^^HIS^MR~B^^^HIS^MR\rMRG|C^^^HIS^MR\r{}\rMRG|D^^^HIS^MR", pid(1), pid(2));
+    let found = changes(&adt("A40", &groups));
+    let values =
+        |numbers: &[model::Identifier]| numbers.iter().map(|number| number.value.clone()).collect::<Vec<_>>();
+    let shown: Vec<_> = found.iter().map(|c| (values(&c.person.identifiers), values(&c.merged))).collect();
+    let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    assert_eq!(shown, [(owned(&["M1"]), owned(&["A", "B", "C"])), (owned(&["M2"]), owned(&["D"])),]);
+    let without = adt("A40", &format!("{}\rMRG|A^^^HIS^MR\r{}", pid(1), pid(2)));
+    assert_eq!(interpreted(&without), Interpretation::Quarantine(Reason::NoPriorNumber));
+    assert_eq!(changed(&adt("A08", &format!("{}\r{}", pid(1), pid(2)))).person.identifiers.len(), 1);
+}
+
 /// An unsolicited laboratory observation.
 fn oul(event: &str, segments: &str) -> String {
     oru(segments).replace("ORU^R01", &format!("OUL^{event}"))
@@ -229,8 +249,8 @@ proptest! {
         let sent = kinds.iter().filter(|kind| **kind == "OBX").count();
         for message in [oru(&body.join("\r")), oul("R21", &body.join("\r")), oul("R22", &body.join("\r")), oul("R24", &body.join("\r"))] {
             match interpreted(&message) {
-                Interpretation::Change(change) => {
-                    let found: usize = change.reports.iter().map(|r| r.report.results.len()).sum();
+                Interpretation::Changes(changes) => {
+                    let found: usize = changes[0].reports.iter().map(|r| r.report.results.len()).sum();
                     prop_assert_eq!(found, sent, "{}", message);
                 }
                 other => prop_assert!(!kinds.contains(&"OBR"), "{:?}", other),

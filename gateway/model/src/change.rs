@@ -5,8 +5,8 @@ use crate::{
     Number, PartialTime, PersonName, Report, Sex,
 };
 
-/// What one capture states.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What one capture states, or one of its groups where it is about several persons.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// The message it was in.
     pub trigger: Trigger,

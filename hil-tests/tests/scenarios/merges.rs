@@ -154,6 +154,40 @@ fn a_merge_that_cannot_be_right_is_kept_for_somebody_to_decide() {
 }
 
 #[test]
+fn a_message_that_merges_several_pairs_merges_all_of_them_or_none() {
+    let house = House::new();
+    let mut hospital = Hospital::new("M", 1);
+    let pairs = [twice(1), twice(2), twice(3)];
+    let stranger = Person::numbered(50);
+    for who in pairs.iter().flat_map(|(person, again)| [person, again]).chain([&stranger]) {
+        assert_eq!(house.fate(&hospital.adt("A01", who)), "delivered");
+    }
+    let [(a, b), (c, d), (e, f)] = &pairs;
+    // The second pair are two by their verified numbers: nothing of the message is done.
+    let held = hospital.merges("A40", &[(a, &b.number), (c, &stranger.number)]);
+    assert_eq!(house.fate(&held), "quarantined");
+    assert_eq!(house.reason(&held.0), "merge-held");
+    let captures = house.gateway.captures();
+    let id = captures.iter().find(|c| c["control_id"] == held.0.as_str()).unwrap()["id"].as_str().unwrap();
+    let shown = house.gateway.cli(&["captures", "show", id, "--reason", "test"]).unwrap();
+    assert!(shown.contains("group 2 of 2: "), "{shown}");
+    assert!(house.at_platform("Patient").iter().all(|patient| patient["link"].is_null()));
+
+    // Each group sees what the ones before it did.
+    let chain = hospital.merges("A40", &[(a, &b.number), (c, &d.number), (e, &f.number), (a, &e.number)]);
+    assert_eq!(house.fate(&chain), "quarantined", "the last two have other ID numbers");
+    let right = hospital.merges("A39", &[(a, &b.number), (c, &d.number), (e, &f.number)]);
+    assert_eq!(house.fate(&right), "delivered");
+    let patients = house.at_platform("Patient");
+    for (survivor, loser) in &pairs {
+        let survivor = reference(patient(&patients, &survivor.number));
+        assert_eq!(links(patient(&patients, &loser.number)), [("replaced-by", survivor.as_str())]);
+    }
+    assert_eq!(subjects(&house, "Encounter").len(), 4);
+    in_order(&house);
+}
+
+#[test]
 fn a_feed_without_authority_over_identity_merges_nobody() {
     let house = House::with(&format!("{LIVE}authority = [\"demographics\", \"result\"]\n"));
     let mut hospital = Hospital::new("M", 1);

@@ -9,7 +9,8 @@ use interpret::{Interpretation, Reason};
 use jiff::Timestamp;
 use model::{Authority, Change, Doubt, Identifier, PersonId, Position, Provenance};
 
-use super::identity;
+use super::identity::{self, Resolved};
+use super::person;
 use super::prepare::{Marker, Prepared, Reading};
 use super::records::{Applier, Effects, Stop};
 use super::rules::{FeedRules, REVISION, Rules};
@@ -55,7 +56,7 @@ pub(crate) fn capture(
             except(tx, &item, Outcome::NotInterpreted, "trigger", &trigger)
         }
         Interpretation::Quarantine(reason) => quarantine(tx, &item, reason),
-        Interpretation::Change(change) => change_of(tx, rules, feed, &item, *change, cause),
+        Interpretation::Changes(changes) => changes_of(tx, rules, feed, &item, changes, cause),
     }
 }
 
@@ -84,38 +85,64 @@ fn duplicate(tx: &mut Tx<'_>, item: &Marker) -> Result<bool, StateError> {
     Ok(true)
 }
 
-fn change_of(
+/// What one group of a capture did.
+struct Done {
+    resolved: Resolved,
+    effects: Effects,
+}
+
+/// Why a capture was not applied, and the group that is to blame.
+struct Refusal {
+    group: usize,
+    stop: Stop,
+}
+
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        Self { group: 0, stop: Stop::State(error) }
+    }
+}
+
+/// Applies the groups of a capture in their order, all or none.
+fn changes_of(
     tx: &mut Tx<'_>,
     rules: &Rules,
     feed: &FeedRules,
     item: &Marker,
-    change: Change,
+    changes: Vec<Change>,
     cause: Cause,
 ) -> Result<(), StateError> {
-    let provenance = provenance(item, &change);
-    let identity_feed = feed.may(Authority::Identity);
-    let Some(resolved) = identity::resolve(tx, &rules.id_key, &change.person, identity_feed)? else {
-        return quarantine(tx, item, Reason::NoIdentity);
-    };
-    let released = cause == Cause::Released;
+    let groups = changes.len();
     // What stops half way leaves nothing behind: the capture is quarantined as a whole.
     let applied = tx.part(|tx| {
-        Applier { tx, rules, feed, person: resolved.id, provenance, released }.apply(change, &resolved)
+        let numbered = changes.into_iter().zip(1..);
+        let each = numbered.map(|(change, group)| {
+            group_of(tx, rules, feed, item, change, cause).map_err(|stop| Refusal { group, stop })
+        });
+        each.collect::<Result<Vec<Done>, Refusal>>()
     });
-    let effects = match applied {
-        Ok(effects) => effects,
-        Err(Stop::Quarantine(reason)) => return quarantine(tx, item, reason),
-        Err(Stop::State(error)) => return Err(error),
+    let all = match applied {
+        Ok(all) => all,
+        Err(Refusal { stop: Stop::State(error), .. }) => return Err(error),
+        Err(Refusal { stop: Stop::Quarantine(reason), .. }) if groups == 1 => {
+            return quarantine(tx, item, reason);
+        }
+        Err(Refusal { stop: Stop::Quarantine(reason), group }) => {
+            let detail = format!("group {group} of {groups}: {reason}");
+            return except(tx, item, Outcome::Quarantined, reason.code(), &detail);
+        }
     };
-    for (identifier, doubt, other) in &resolved.doubts {
-        conflict(tx, item, resolved.id, identifier, *doubt, *other)?;
-    }
-    if let Some(number) = &resolved.came_with {
-        for other in &effects.alike {
-            conflict(tx, item, resolved.id, number, Doubt::PossibleDuplicate, Some(*other))?;
+    for Done { resolved, effects } in &all {
+        for (identifier, doubt, other) in &resolved.doubts {
+            conflict(tx, item, resolved.id, identifier, *doubt, *other)?;
+        }
+        if let Some(number) = &resolved.came_with {
+            for other in &effects.alike {
+                conflict(tx, item, resolved.id, number, Doubt::PossibleDuplicate, Some(*other))?;
+            }
         }
     }
-    if effects.withdrawn {
+    if all.iter().any(|done| done.effects.withdrawn) {
         tx.raise_alarm(
             &format!("withdrawn:{}", item.id),
             "result-withdrawn",
@@ -127,17 +154,46 @@ fn change_of(
     if !feed.live {
         return except(tx, item, Outcome::Observed, "feed-observe", "");
     }
-    enqueue(tx, rules, item, resolved.id, &effects)
+    let mut sent_anywhere = false;
+    for Done { resolved, effects } in &all {
+        // A later group may have merged this one's person.
+        let person = person::survivor(tx, resolved.id)?;
+        sent_anywhere |= enqueue(tx, rules, item, person, effects)?;
+    }
+    if !sent_anywhere {
+        return except(tx, item, Outcome::Withheld, "no-destination-takes-it", "");
+    }
+    Ok(())
 }
 
-/// One delivery per destination. What is older than what is held is not sent, and says so.
+/// Applies one group.
+fn group_of(
+    tx: &mut Tx<'_>,
+    rules: &Rules,
+    feed: &FeedRules,
+    item: &Marker,
+    change: Change,
+    cause: Cause,
+) -> Result<Done, Stop> {
+    let provenance = provenance(item, &change);
+    let identity_feed = feed.may(Authority::Identity);
+    let resolved = identity::resolve(tx, &rules.id_key, &change.person, identity_feed)?;
+    let resolved = resolved.ok_or(Stop::Quarantine(Reason::NoIdentity))?;
+    let released = cause == Cause::Released;
+    let effects =
+        Applier { tx, rules, feed, person: resolved.id, provenance, released }.apply(change, &resolved)?;
+    Ok(Done { resolved, effects })
+}
+
+/// One delivery per destination. What is older than what is held is not sent, and says so. Answers whether any destination
+/// takes what there is.
 fn enqueue(
     tx: &mut Tx<'_>,
     rules: &Rules,
     item: &Marker,
     person: PersonId,
     effects: &Effects,
-) -> Result<(), StateError> {
+) -> Result<bool, StateError> {
     let mut sent_anywhere = false;
     for destination in &rules.destinations {
         let wanted = || effects.touched.iter().filter(|touched| destination.kinds.contains(&touched.kind));
@@ -163,10 +219,7 @@ fn enqueue(
             tx.settle(id, &unsent(SettledAs::Superseded, "older", item.received))?;
         }
     }
-    if !sent_anywhere {
-        return except(tx, item, Outcome::Withheld, "no-destination-takes-it", "");
-    }
-    Ok(())
+    Ok(sent_anywhere)
 }
 
 fn quarantine(tx: &mut Tx<'_>, item: &Marker, reason: Reason) -> Result<(), StateError> {
@@ -210,7 +263,7 @@ fn conflict(
     tx.put_conflict(&Conflict { id: 0, person, doubt, number, other, capture, since }, &what)
 }
 
-/// The deliveries of a capture: one for each destination.
+/// The deliveries of a capture: one for each destination and person.
 pub(crate) fn deliveries_of(tx: &Tx<'_>, capture: CaptureId) -> Result<Vec<Delivery>, StateError> {
     let all = DeliveryFilter {
         destination: None,
