@@ -10,6 +10,7 @@ mod encounter;
 mod field;
 mod identifier;
 mod ids;
+mod link;
 mod matching;
 mod name;
 mod number;
@@ -32,6 +33,7 @@ pub use encounter::{
 pub use field::Field;
 pub use identifier::{Identifier, IdentifierKind, Trust};
 pub use ids::{IdKey, PersonId, RecordId};
+pub use link::Link;
 pub use matching::{Agreement, Claim, Doubt, Evidence};
 pub use name::{PersonName, names_agree};
 pub use number::{Number, NumberKind, Scope, ScopeError, Scoping};

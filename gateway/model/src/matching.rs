@@ -88,6 +88,29 @@ impl Evidence<'_> {
 }
 
 impl Doubt {
+    /// Every doubt.
+    pub const ALL: [Self; 9] = [
+        Self::Malformed,
+        Self::BirthDate,
+        Self::Sex,
+        Self::Name,
+        Self::Holder,
+        Self::NotAuthoritative,
+        Self::OtherNumber,
+        Self::TwoPersons,
+        Self::PossibleDuplicate,
+    ];
+
+    /// The doubt with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|doubt| doubt.code() == code)
+    }
+
+    /// Whether it is about two persons of the index.
+    pub const fn is_of_two(self) -> bool {
+        matches!(self, Self::Name | Self::Holder | Self::TwoPersons | Self::PossibleDuplicate)
+    }
+
     /// Its code in listings and configuration.
     pub const fn code(self) -> &'static str {
         match self {

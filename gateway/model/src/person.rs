@@ -33,6 +33,9 @@ pub struct Person {
     /// The persons that were found to be this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<PersonId>,
+    /// Persons that this one is looked up together with: linked and not merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub see_also: Vec<PersonId>,
     /// Whether the source has deleted the person (A29). What is known about it stays.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub deleted: bool,
@@ -48,6 +51,9 @@ pub struct HeldIdentifier {
     pub identifier: Identifier,
     /// Whether it may link.
     pub trust: Trust,
+    /// The person that it came under, where that is one who was merged into this one: an unmerge gives it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PersonId>,
 }
 
 /// An address; parts as the source wrote them.
@@ -73,9 +79,61 @@ pub struct Address {
 impl Person {
     /// Holds `identifier`; a number held already only ever gains trust.
     pub fn hold(&mut self, identifier: Identifier, trust: Trust) {
-        match self.identifiers.iter_mut().find(|held| held.identifier.same(&identifier)) {
+        let known = |held: &HeldIdentifier| held.identifier.same(&identifier) && held.trust >= trust;
+        if self.identifiers.iter().any(known) {
+            return;
+        }
+        match self.own_mut(&identifier) {
             Some(held) => held.trust = held.trust.max(trust),
-            None => self.identifiers.push(HeldIdentifier { identifier, trust }),
+            None => self.identifiers.push(HeldIdentifier { identifier, trust, from: None }),
+        }
+    }
+
+    /// Holds `identifier`, which came under `from`, who was merged into this person. What the person holds by itself stays.
+    pub fn hold_from(&mut self, identifier: Identifier, trust: Trust, from: PersonId) {
+        let same = |held: &&mut HeldIdentifier| held.identifier.same(&identifier);
+        match self.identifiers.iter_mut().filter(same).find(|held| held.trust >= trust || held.from.is_some())
+        {
+            Some(held) if held.from.is_some() => held.trust = held.trust.max(trust),
+            Some(_) => {}
+            None => self.identifiers.push(HeldIdentifier { identifier, trust, from: Some(from) }),
+        }
+    }
+
+    fn own_mut(&mut self, identifier: &Identifier) -> Option<&mut HeldIdentifier> {
+        self.identifiers.iter_mut().find(|held| held.from.is_none() && held.identifier.same(identifier))
+    }
+
+    /// Becomes the one that stands for `lost` too. The other keeps its id and its numbers; a verified ID number becomes known
+    /// here where there was none.
+    pub fn absorb(&mut self, own: PersonId, id: PersonId, lost: &mut Self) {
+        lost.replaced_by = Some(own);
+        for id in [id].into_iter().chain(core::mem::take(&mut lost.replaces)) {
+            if !self.replaces.contains(&id) {
+                self.replaces.push(id);
+            }
+        }
+        if self.resident_id().is_none()
+            && let Some(held) = lost.verified_resident()
+        {
+            self.hold_from(held.identifier.clone(), Trust::Verified, held.from.unwrap_or(id));
+        }
+    }
+
+    /// Gives back what came with `parted`, whose merge into this person is taken back, and with those who go with it.
+    pub fn release(&mut self, id: PersonId, parted: &mut Self, members: &[PersonId]) {
+        parted.replaced_by = None;
+        let theirs = |person: &PersonId| members.contains(person);
+        let others = self.replaces.iter().filter(|person| theirs(person) && **person != id);
+        parted.replaces = others.copied().collect();
+        self.replaces.retain(|person| !theirs(person));
+        for held in self.identifiers.extract_if(.., |held| held.from.as_ref().is_some_and(theirs)) {
+            let known = parted.identifiers.iter().any(|own| own.identifier.same(&held.identifier));
+            match held.from {
+                Some(from) if from != id => parted.hold_from(held.identifier, held.trust, from),
+                _ if !known => parted.hold(held.identifier, held.trust),
+                _ => {}
+            }
         }
     }
 
@@ -113,9 +171,75 @@ impl Person {
 
     /// The verified resident ID number, if one is held.
     pub fn resident_id(&self) -> Option<&str> {
+        self.verified_resident().map(|held| held.identifier.value.as_str())
+    }
+
+    fn verified_resident(&self) -> Option<&HeldIdentifier> {
         use crate::IdentifierKind::ResidentId;
         let verified =
             |held: &&HeldIdentifier| held.trust == Trust::Verified && held.identifier.kind == ResidentId;
-        self.identifiers.iter().find(verified).map(|held| held.identifier.value.as_str())
+        self.identifiers.iter().find(verified)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::IdentifierKind;
+
+    fn id(n: u8) -> PersonId {
+        PersonId::from_bytes([n; 16])
+    }
+
+    fn held() -> impl Strategy<Value = HeldIdentifier> {
+        let kind = prop_oneof![
+            Just(IdentifierKind::ResidentId),
+            Just(IdentifierKind::HealthCode),
+            Just(IdentifierKind::Assigned { authority: "HIS".to_owned(), code: None }),
+        ];
+        (kind, 0_u8..4, any::<bool>()).prop_map(|(kind, value, verified)| HeldIdentifier {
+            identifier: Identifier { kind, value: value.to_string() },
+            trust: if verified { Trust::Verified } else { Trust::Claimed },
+            from: None,
+        })
+    }
+
+    fn person() -> impl Strategy<Value = Person> {
+        proptest::collection::vec(held(), 0..6).prop_map(|all| {
+            let mut person = Person::default();
+            for held in all {
+                person.hold(held.identifier, held.trust);
+            }
+            person
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_unmerge_gives_back_exactly_what_the_merge_took(one in person(), two in person(), three in person()) {
+            // Three into two, two into one, and two out again.
+            let (mut a, mut b, mut c) = (one.clone(), two, three);
+            b.absorb(id(2), id(3), &mut c);
+            let before = b.clone();
+            a.absorb(id(1), id(2), &mut b);
+            prop_assert_eq!(b.replaced_by, Some(id(1)));
+            prop_assert_eq!(&a.replaces, &[id(2), id(3)]);
+            a.release(id(2), &mut b, &[id(2), id(3)]);
+            prop_assert_eq!(a, one);
+            prop_assert_eq!(b, before);
+        }
+
+        #[test]
+        fn what_came_under_the_loser_after_the_merge_goes_with_it(one in person(), two in person(), late in held()) {
+            let (mut a, mut b) = (one.clone(), two);
+            a.absorb(id(1), id(2), &mut b);
+            a.hold_from(late.identifier.clone(), late.trust, id(2));
+            a.release(id(2), &mut b, &[id(2)]);
+            prop_assert_eq!(&a, &one);
+            let known = |person: &Person| person.identifiers.iter().any(|own| own.identifier.same(&late.identifier));
+            prop_assert!(known(&b) || known(&one));
+        }
     }
 }

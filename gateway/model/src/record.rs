@@ -116,13 +116,17 @@ pub enum Authority {
 }
 
 impl Body {
-    /// Persons that it speaks of besides its own: those that were merged with it.
+    /// Persons that it speaks of besides its own: those that were merged or linked with it.
     pub fn linked(&self) -> impl Iterator<Item = PersonId> {
         let person = match self {
             Self::Person(person) => Some(person),
             _ => None,
         };
-        person.into_iter().flat_map(|person| person.replaced_by.iter().chain(&person.replaces)).copied()
+        let linked = |person: &'_ Person| {
+            let merged = person.replaced_by.iter().chain(&person.replaces);
+            merged.chain(&person.see_also).copied().collect::<Vec<_>>()
+        };
+        person.map(linked).unwrap_or_default().into_iter()
     }
 
     /// What kind of record it makes.
@@ -146,6 +150,11 @@ impl RecordKind {
             4 => Self::LabReport,
             _ => return None,
         })
+    }
+
+    /// Every kind, by number.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).filter_map(Self::from_u8)
     }
 
     /// Its name in configuration and listings.

@@ -6,6 +6,7 @@ mod identity;
 mod intake;
 mod merges;
 mod operation;
+mod persons;
 mod platform;
 mod queries;
 mod strict;

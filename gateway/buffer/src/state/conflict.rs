@@ -32,21 +32,21 @@ pub struct Conflict {
 const COLUMNS: &str = "id, person, doubt, number, other, capture, since FROM conflict";
 
 impl Read<'_> {
-    /// The conflict with this number.
+    /// The conflict with this number, unless it was decided.
     ///
     /// # Errors
     /// When the database fails or the number does not open.
     pub fn conflict(&self, id: i64) -> Result<Option<Conflict>, StateError> {
-        let found = self.one(&format!("SELECT {COLUMNS} WHERE id = ?1"), [id], row)?;
+        let found = self.one(&format!("SELECT {COLUMNS} WHERE id = ?1 AND decided IS NULL"), [id], row)?;
         found.map(|found| self.opened_conflict(found)).transpose()
     }
 
-    /// The conflicts after number `after`.
+    /// The undecided conflicts after number `after`.
     ///
     /// # Errors
     /// When the database fails or a number does not open.
     pub fn conflicts(&self, after: i64, limit: usize) -> Result<Vec<Conflict>, StateError> {
-        let sql = format!("SELECT {COLUMNS} WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let sql = format!("SELECT {COLUMNS} WHERE id > ?1 AND decided IS NULL ORDER BY id LIMIT ?2");
         let rows = self.all(&sql, (after, bounded(limit)), row)?;
         rows.into_iter().map(|found| self.opened_conflict(found)).collect()
     }
@@ -74,12 +74,37 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes a conflict off the list.
+    /// Takes a conflict off the list, for it was decided: seen again, it is not listed again.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn drop_conflict(&mut self, id: i64) -> Result<(), StateError> {
-        self.execute("DELETE FROM conflict WHERE id = ?1", [id])?;
+    pub fn settle_conflict(&mut self, id: i64, how: &str) -> Result<(), StateError> {
+        self.execute("UPDATE conflict SET decided = ?2 WHERE id = ?1", (id, how))?;
+        Ok(())
+    }
+
+    /// Takes the conflicts between two persons off the list.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn settle_conflicts(&mut self, one: PersonId, other: PersonId, how: &str) -> Result<(), StateError> {
+        for (one, other) in [(one, other), (other, one)] {
+            let sql = "UPDATE conflict SET decided = ?3 WHERE person = ?1 AND other = ?2 AND decided IS NULL";
+            self.execute(sql, (one.as_bytes(), other.as_bytes(), how))?;
+        }
+        Ok(())
+    }
+
+    /// Lists the conflicts between two persons again that were off the list because the two were merged.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn reopen_conflicts(&mut self, one: PersonId, other: PersonId) -> Result<(), StateError> {
+        for (one, other) in [(one, other), (other, one)] {
+            let sql = "UPDATE conflict SET decided = NULL
+                       WHERE person = ?1 AND other = ?2 AND decided = 'merge'";
+            self.execute(sql, (one.as_bytes(), other.as_bytes()))?;
+        }
         Ok(())
     }
 }
@@ -122,7 +147,41 @@ mod tests {
         assert_eq!(listed.len(), 1);
         assert_eq!((listed[0].capture, listed[0].since), (CaptureId::new(1, 9), at(0)));
         assert!(!state.bytes().windows(18).any(|w| w == b"11010519491231002X"));
-        let id = listed[0].id;
-        assert_eq!(state.write(move |tx| tx.drop_conflict(id).and_then(|()| tx.conflict(id))), None);
+        let (id, seen_again) = (listed[0].id, listed[0].clone());
+        assert_eq!(
+            state.write(move |tx| tx.settle_conflict(id, "dismiss").and_then(|()| tx.conflict(id))),
+            None
+        );
+        let listed = state.write(move |tx| {
+            tx.put_conflict(&seen_again, b"1")?;
+            tx.conflicts(0, 10)
+        });
+        assert_eq!(listed, [], "it was decided");
+    }
+
+    #[test]
+    fn a_pair_that_is_merged_is_off_the_list_until_the_merge_is_taken_back() {
+        let state = scratch();
+        let (one, other) = (PersonId::from_bytes([1; 16]), PersonId::from_bytes([2; 16]));
+        let conflict = Conflict {
+            id: 0,
+            person: one,
+            doubt: "possible-duplicate".to_owned(),
+            number: Vec::new(),
+            other: Some(other),
+            capture: CaptureId::new(1, 1),
+            since: at(0),
+        };
+        let listed = state.write(move |tx| {
+            tx.put_conflict(&conflict, b"1")?;
+            tx.settle_conflicts(other, one, "merge")?;
+            let merged = tx.conflicts(0, 10)?.len();
+            tx.reopen_conflicts(one, other)?;
+            let parted = tx.conflicts(0, 10)?.len();
+            tx.settle_conflicts(one, other, "reject")?;
+            tx.reopen_conflicts(one, other)?;
+            Ok((merged, parted, tx.conflicts(0, 10)?.len()))
+        });
+        assert_eq!(listed, (0, 1, 0));
     }
 }

@@ -14,6 +14,7 @@ mod delivery;
 mod error;
 mod exception;
 mod lane;
+mod link;
 mod listing;
 mod meta;
 mod name;
@@ -55,6 +56,7 @@ pub use delivery::{Delivery, DeliveryFilter, DeliveryId, DeliveryState, NewDeliv
 pub use error::StateError;
 pub use exception::{Exception, ExceptionFilter, Outcome, OutcomeKind, OutcomeKindError};
 pub use lane::{Lane, LaneFilter, LaneHead, LaneKey};
+pub use link::Decision;
 pub use listing::MAX_ROWS;
 pub use person::Ident;
 pub use receipt::Receipt;

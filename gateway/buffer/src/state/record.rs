@@ -55,6 +55,32 @@ impl Read<'_> {
         found.into_iter().map(|found| self.opened(found)).collect()
     }
 
+    /// The records of one kind of a person whose content is still held, latest events first, up to `limit` of them after the
+    /// place `before`. Beside them the place where the next page begins.
+    ///
+    /// # Errors
+    /// When the database fails or a content does not open.
+    pub fn held_records_of(
+        &self,
+        person: PersonId,
+        kind: u8,
+        before: Option<(i64, i64)>,
+        limit: usize,
+    ) -> Result<(Vec<RecordRow>, Option<(i64, i64)>), StateError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, no FROM record WHERE person = ?1 AND kind = ?2 AND (event, no) < (?3, ?4)
+             AND sealed IS NOT NULL ORDER BY event DESC, no DESC LIMIT ?5"
+        );
+        let (event, no) = before.unwrap_or((i64::MAX, i64::MAX));
+        let params = (person.as_bytes(), kind, event, no, bounded(limit));
+        let found = self.all(&sql, params, |found| {
+            Ok((row(found)?, (found.get::<_, i64>(3)?, found.get::<_, i64>(10)?)))
+        })?;
+        let next = found.last().filter(|_| found.len() == limit).map(|(_, place)| *place);
+        let rows = found.into_iter().map(|(found, _)| self.opened(found)).collect::<Result<_, _>>()?;
+        Ok((rows, next))
+    }
+
     fn opened(&self, mut record: RecordRow) -> Result<RecordRow, StateError> {
         if !record.content.is_empty() {
             record.content = self.open(&record.content)?;
@@ -172,6 +198,30 @@ mod tests {
             let events = |rows: Vec<RecordRow>| rows.iter().map(|r| r.id.as_bytes()[0]).collect::<Vec<_>>();
             assert_eq!(events(tx.records_of(PersonId::from_bytes([9; 16]), 3, 2)?), [2, 1]);
             assert!(tx.records_of(PersonId::from_bytes([9; 16]), 4, 2)?.is_empty());
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_held_records_of_a_person_are_read_page_by_page_to_the_last() {
+        let state = scratch();
+        state.write(|tx| {
+            for id in 1..=7 {
+                // Two of each time, so that a page ends between two of the same.
+                tx.put_record(&record(id, i64::from(id / 2), false))?;
+            }
+            tx.fade_records(CaptureId::ZERO, CaptureId::from_i64(1))?;
+            let (mut seen, mut before) = (Vec::new(), None);
+            loop {
+                let (rows, next) = tx.held_records_of(PersonId::from_bytes([9; 16]), 3, before, 2)?;
+                seen.extend(rows.iter().map(|row| row.id.as_bytes()[0]));
+                before = next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, [2, 3, 4, 5, 6, 7]);
             Ok(())
         });
     }

@@ -54,8 +54,36 @@ CREATE TABLE seen_day (day INTEGER PRIMARY KEY) STRICT;
 -- Business identifiers in scope: the tables binding_PERIOD, one for each row; a period is a quarter, 0 is for ever.
 CREATE TABLE binding_period (period INTEGER PRIMARY KEY) STRICT;
 
--- The person index.
-CREATE TABLE person (id BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
+-- The person index. Persons that were found to be another one: each link leads to who stands for the person now.
+CREATE TABLE link (
+    person   BLOB PRIMARY KEY,
+    into_    BLOB NOT NULL,                 -- whom it was merged into when that was said
+    survivor BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX link_survivor ON link (survivor);
+
+-- What was decided about who is who; kept as long as the persons.
+CREATE TABLE decision (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    person  BLOB NOT NULL,
+    other   BLOB NOT NULL,
+    what    TEXT NOT NULL,                  -- merge, unmerge, link, unlink, reject
+    capture INTEGER,                        -- the capture that said so; none where somebody did
+    at      INTEGER NOT NULL,
+    sealed  BLOB NOT NULL                   -- who and why
+) STRICT;
+CREATE INDEX decision_person ON decision (person, id);
+CREATE INDEX decision_other ON decision (other, id);
+
+-- Persons whose merge was taken back: what is theirs goes on in the other one's lane until what waits there has gone.
+CREATE TABLE detour (
+    person      BLOB NOT NULL,
+    destination INTEGER NOT NULL,
+    lane        BLOB NOT NULL,
+    last        INTEGER NOT NULL,           -- the last delivery of theirs in that lane
+    PRIMARY KEY (person, destination)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE ident (
     blind  BLOB NOT NULL,
     person BLOB NOT NULL,
@@ -170,14 +198,17 @@ CREATE TABLE audit (
     hash   BLOB NOT NULL                    -- over this row and the hash before it
 ) STRICT;
 
--- Numbers that were not taken as a person's, for somebody to look at.
+-- Doubts about who is who, for somebody to look at. One that was decided stays, so that it is not listed again.
 CREATE TABLE conflict (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
-    blind   BLOB NOT NULL UNIQUE,           -- person, doubt and number
+    blind   BLOB NOT NULL UNIQUE,           -- person, doubt and number; or doubt and pair of persons
     person  BLOB NOT NULL,
     doubt   TEXT NOT NULL,
     number  BLOB NOT NULL,                  -- sealed
     other   BLOB,
     capture INTEGER NOT NULL,
-    since   INTEGER NOT NULL
+    since   INTEGER NOT NULL,
+    decided TEXT                            -- how: accept, dismiss, reject, merge
 ) STRICT;
+CREATE INDEX conflict_open ON conflict (id) WHERE decided IS NULL;
+CREATE INDEX conflict_person ON conflict (person);

@@ -127,6 +127,26 @@ fn command(cli: Cli, clock: Clock) -> Result<(), Trouble> {
                     json!({ "resident_id": resident_id, "number": number, "name": name, "reason": reason });
                 show(client.post("/v1/persons/find", &wanted)?, print::json)
             }
+            Persons::Show { id, reason } => {
+                let path = format!("/v1/persons/{}/show", client::encoded(&id));
+                show(client.post(&path, &json!({ "reason": reason }))?, print::person)
+            }
+            Persons::Merge { survivor, loser, force, reason } => {
+                let pair = json!({ "one": survivor, "other": loser, "force": force, "reason": reason });
+                show(client.post("/v1/persons/merge", &pair)?, print::done)
+            }
+            Persons::Unmerge { id, reason } => {
+                let path = format!("/v1/persons/{}/unmerge", client::encoded(&id));
+                show(client.post(&path, &json!({ "reason": reason }))?, print::done)
+            }
+            Persons::Link { one, other, undo, reason } => {
+                let pair = json!({ "one": one, "other": other, "linked": !undo, "reason": reason });
+                show(client.post("/v1/persons/link", &pair)?, print::done)
+            }
+            Persons::Reject { id, reason } => {
+                let path = format!("/v1/persons/conflicts/{id}/reject");
+                show(client.post(&path, &json!({ "reason": reason }))?, print::done)
+            }
             Persons::Conflicts { reason, after, limit } => {
                 let page = json!({ "reason": reason, "after": after, "limit": limit });
                 show(client.post("/v1/persons/conflicts", &page)?, print::conflicts)

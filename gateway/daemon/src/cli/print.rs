@@ -163,14 +163,43 @@ pub(super) fn deliveries(value: &Value) {
 }
 
 pub(super) fn conflicts(value: &Value) {
-    let rows = list(&value["conflicts"]).iter().map(|c| {
-        ["id", "doubt", "number", "name", "held_by_name", "capture", "since"]
+    for conflict in list(&value["conflicts"]) {
+        let cell = |key: &str| text(&conflict[key]);
+        println!(
+            "conflict {} ({}), since {}, last in capture {}",
+            cell("id"),
+            cell("doubt"),
+            cell("since"),
+            cell("capture")
+        );
+        println!("  number {}  {} ({})", cell("number"), cell("name"), cell("person"));
+        if !conflict["held_by"].is_null() {
+            println!("  and {} ({})", cell("held_by_name"), cell("held_by"));
+        }
+        println!("  {}", cell("about"));
+        for next in list(&conflict["next"]) {
+            println!("  > {}", text(next));
+        }
+    }
+    next(value);
+}
+
+pub(super) fn person(value: &Value) {
+    println!("person     {}", text(&value["id"]));
+    if !value["merged_into"].is_null() {
+        println!("merged     into {}", text(&value["merged_into"]));
+    }
+    for other in list(&value["stands_for"]) {
+        println!("stands for {}", text(other));
+    }
+    json(&value["person"]);
+    let rows = list(&value["history"]).iter().map(|decision| {
+        ["at", "what", "person", "other", "capture", "who", "why"]
             .iter()
-            .map(|key| text(&c[*key]))
+            .map(|key| text(&decision[*key]))
             .collect()
     });
-    table(&["conflict", "doubt", "number", "message says", "held for", "capture", "since"], rows.collect());
-    next(value);
+    table(&["decided", "what", "person", "other", "capture", "by", "why"], rows.collect());
 }
 
 pub(super) fn audit(value: &Value) {

@@ -147,7 +147,57 @@ pub(super) enum Persons {
         #[arg(long)]
         reason: String,
     },
-    /// Numbers that were not taken as a person's
+    /// Show a person, and what was decided about it by whom
+    Show {
+        /// The person's id
+        id: String,
+        /// Why you need to see it; kept in the audit
+        #[arg(long)]
+        reason: String,
+    },
+    /// Make two persons one
+    Merge {
+        /// The id of the person that stays
+        survivor: String,
+        /// The id of the person that is found to be this one
+        loser: String,
+        /// Also where verified ID numbers, sex or birth dates differ
+        #[arg(long)]
+        force: bool,
+        /// Why; kept in the audit and in the history of both
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a merge back: the person stands for itself again, and gets back what came under its numbers
+    Unmerge {
+        /// The id of the person that was merged
+        id: String,
+        /// Why; kept in the audit and in the history of both
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let two persons be looked up together; they stay two
+    Link {
+        /// The id of the one
+        one: String,
+        /// The id of the other
+        other: String,
+        /// No longer
+        #[arg(long)]
+        undo: bool,
+        /// Why; kept in the audit and in the history of both
+        #[arg(long)]
+        reason: String,
+    },
+    /// Say that the two persons of a conflict are two; the pair is not listed again
+    Reject {
+        /// The conflict's number
+        id: i64,
+        /// Why; kept in the audit and in the history of both
+        #[arg(long)]
+        reason: String,
+    },
+    /// Doubts about who is who, each with what to do next
     Conflicts {
         /// Why you need to see it; kept in the audit
         #[arg(long)]

@@ -52,7 +52,9 @@ impl From<OperationError> for Problem {
         match error {
             OperationError::State(error) => error.into(),
             OperationError::Read(error) => error.into(),
-            OperationError::NoCapture(_) | OperationError::NoConflict(_) => Self::missing(error.to_string()),
+            OperationError::NoCapture(_) | OperationError::NoConflict(_) | OperationError::NoPerson => {
+                Self::missing(error.to_string())
+            }
             error => Self::wrong(error.to_string()),
         }
     }

@@ -1,8 +1,10 @@
 //! The control sockets: HTTP on Unix sockets, the rights of a caller given by the socket it came in on.
 
+mod advice;
 mod answer;
 mod metrics;
 mod operate;
+mod persons;
 mod privacy;
 mod view;
 
@@ -82,7 +84,7 @@ fn router(rights: Rights, shown: Held) -> Router {
         router = router.merge(operate::routes());
     }
     if rights >= Rights::Privacy {
-        router = router.merge(privacy::routes());
+        router = router.merge(privacy::routes()).merge(persons::routes());
     }
     router.fallback(answer::not_here).with_state(shown)
 }

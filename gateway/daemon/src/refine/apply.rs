@@ -154,11 +154,17 @@ fn changes_of(
     if !feed.live {
         return except(tx, item, Outcome::Observed, "feed-observe", "");
     }
+    let sending = Sending {
+        capture: item.id,
+        // What was decided afterwards stands behind everything that was refined meanwhile.
+        after: if cause == Cause::Released { item.id.max(tx.cursor()?) } else { item.id },
+        at: item.received,
+    };
     let mut sent_anywhere = false;
     for Done { resolved, effects } in &all {
         // A later group may have merged this one's person.
         let person = person::survivor(tx, resolved.id)?;
-        sent_anywhere |= enqueue(tx, rules, item, person, effects)?;
+        sent_anywhere |= enqueue(tx, rules, &sending, person, effects)?;
     }
     if !sent_anywhere {
         return except(tx, item, Outcome::Withheld, "no-destination-takes-it", "");
@@ -180,44 +186,70 @@ fn group_of(
     let resolved = identity::resolve(tx, &rules.id_key, &change.person, identity_feed)?;
     let resolved = resolved.ok_or(Stop::Quarantine(Reason::NoIdentity))?;
     let released = cause == Cause::Released;
+    let (person, under) = (resolved.id, resolved.under);
     let effects =
-        Applier { tx, rules, feed, person: resolved.id, provenance, released }.apply(change, &resolved)?;
+        Applier { tx, rules, feed, person, under, provenance, released }.apply(change, &resolved)?;
     Ok(Done { resolved, effects })
 }
 
-/// One delivery per destination. What is older than what is held is not sent, and says so. Answers whether any destination
-/// takes what there is.
-fn enqueue(
+/// What deliveries belong to.
+pub(crate) struct Sending {
+    /// The capture, or the last one before somebody decided something.
+    pub(crate) capture: CaptureId,
+    /// The last capture whose effects are in the records that are sent.
+    pub(crate) after: CaptureId,
+    /// When.
+    pub(crate) at: Timestamp,
+}
+
+/// Records of one delivery; what concerns more goes in several, one after the other.
+const RECORDS: usize = 64;
+
+/// Deliveries for each destination, in the lane of `person`. What is older than what is held is not sent, and says so. Answers
+/// whether any destination takes any of it.
+pub(crate) fn enqueue(
     tx: &mut Tx<'_>,
     rules: &Rules,
-    item: &Marker,
+    sending: &Sending,
     person: PersonId,
     effects: &Effects,
 ) -> Result<bool, StateError> {
     let mut sent_anywhere = false;
+    // Whose merge is taken back goes behind what waits for who stood for it.
+    let person = effects.parted.first().map_or(person, |(_, survivor)| *survivor);
     for destination in &rules.destinations {
-        let wanted = || effects.touched.iter().filter(|touched| destination.kinds.contains(&touched.kind));
-        if wanted().next().is_none() {
+        let wanted: Vec<_> =
+            effects.touched.iter().filter(|touched| destination.kinds.contains(&touched.kind)).collect();
+        if wanted.is_empty() {
             continue;
         }
-        let refs =
-            wanted().map(|touched| RecordRef { kind: touched.kind as u8, record: touched.id }).collect();
-        let position = Position { event: item.received, capture: item.id, revision: REVISION };
-        let id = tx.enqueue(&NewDelivery {
-            destination: destination.number,
-            class: 0,
-            lane: *person.as_bytes(),
-            capture: item.id,
-            position,
-            refs,
-            at: item.received,
-        })?;
-        sent_anywhere = true;
-        if !destination.live {
-            tx.settle(id, &unsent(SettledAs::Withheld, "destination-observe", item.received))?;
-        } else if wanted().all(|touched| !touched.current) {
-            tx.settle(id, &unsent(SettledAs::Superseded, "older", item.received))?;
+        let detour = tx.detour(person, destination.number)?;
+        let lane = detour.map_or(*person.as_bytes(), |key| key.lane);
+        for part in wanted.chunks(RECORDS) {
+            let refs = part.iter().map(|t| RecordRef { kind: t.kind as u8, record: t.id }).collect();
+            let position = Position { event: sending.at, capture: sending.after, revision: REVISION };
+            let id = tx.enqueue(&NewDelivery {
+                destination: destination.number,
+                class: 0,
+                lane,
+                capture: sending.capture,
+                position,
+                refs,
+                at: sending.at,
+            })?;
+            if detour.is_some() {
+                tx.put_detour(person, destination.number, lane, id)?;
+            }
+            for (parted, _) in &effects.parted {
+                tx.put_detour(*parted, destination.number, lane, id)?;
+            }
+            if !destination.live {
+                tx.settle(id, &unsent(SettledAs::Withheld, "destination-observe", sending.at))?;
+            } else if part.iter().all(|touched| !touched.current) {
+                tx.settle(id, &unsent(SettledAs::Superseded, "older", sending.at))?;
+            }
         }
+        sent_anywhere = true;
     }
     Ok(sent_anywhere)
 }

@@ -22,19 +22,25 @@ pub(crate) enum Bound {
     Unscoped,
 }
 
-/// Looks `number` up. An operator's release bound it a second time, to this person and date: that binding comes first.
+/// Looks `number` up for `person`, who is meant by way of `under`. An operator's release bound it a second time, to this
+/// person and date: that binding comes first.
 pub(crate) fn look_up(
     tx: &Tx<'_>,
     ring: &Ring,
     number: &Number,
-    person: PersonId,
+    (person, under): (PersonId, PersonId),
     date: Option<Date>,
 ) -> Result<Bound, StateError> {
     let Some(parts) = number.parts(date) else { return Ok(Bound::Unscoped) };
     let parts = parts.to_vec();
-    let released = released(&parts, person, date);
-    if tx.binding(blind(ring, &released))?.is_some() {
-        return Ok(Bound::Agrees(released));
+    for id in [under, person] {
+        let released = released(&parts, id, date);
+        if tx.binding(blind(ring, &released))?.is_some() {
+            return Ok(Bound::Agrees(released));
+        }
+        if under == person {
+            break;
+        }
     }
     let Some(binding) = tx.binding(blind(ring, &parts))? else { return Ok(Bound::Agrees(parts)) };
     let holder = binding.person.map(|person| person::survivor(tx, person)).transpose()?;
@@ -63,14 +69,15 @@ pub(crate) fn bind(
     now: Timestamp,
 ) -> Result<(), StateError> {
     let blinded = blind(ring, parts);
-    match tx.binding(blinded)? {
-        Some(bound) if bound.date.is_some() || date.is_none() => return Ok(()),
-        _ => {}
+    let bound = tx.binding(blinded)?;
+    if bound.is_some_and(|bound| bound.date.is_some() || date.is_none()) {
+        return Ok(());
     }
     tx.bind(&Binding {
         number: blinded,
         record,
-        person: Some(person),
+        // Whose it was first, it stays: by that an unmerge leaves every number with its own person.
+        person: bound.and_then(|bound| bound.person).or(Some(person)),
         date,
         expires: expiry(number, date, now),
     })

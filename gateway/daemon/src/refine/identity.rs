@@ -12,6 +12,8 @@ use super::person;
 pub(crate) struct Resolved {
     /// The person.
     pub(crate) id: PersonId,
+    /// The one that it came under: another one where that was merged into the person.
+    pub(crate) under: PersonId,
     /// Numbers of the message and how far each may be trusted.
     pub(crate) identifiers: Vec<(Identifier, Trust)>,
     /// The identifier that the person was found or made under.
@@ -29,15 +31,15 @@ pub(crate) fn resolve(
 ) -> Result<Option<Resolved>, StateError> {
     let mut doubts = Vec::new();
     let mut identifiers = Vec::new();
-    let mut found: Option<(PersonId, Identifier)> = None;
+    let mut found: Option<(Holder, Identifier)> = None;
 
     // Numbers given by an authority are its own word. The health code is one too, but it is opaque here.
     for identifier in change.identifiers.iter().filter(|i| i.kind != IdentifierKind::ResidentId) {
         let holder = verified_holder(tx, identifier)?;
         match (holder, &found) {
-            (Some(person), None) => found = Some((person, identifier.clone())),
-            (Some(person), Some((first, _))) if person != *first => {
-                doubts.push((identifier.clone(), Doubt::TwoPersons, Some(person)));
+            (Some(holder), None) => found = Some((holder, identifier.clone())),
+            (Some(holder), Some((first, _))) if holder.person != first.person => {
+                doubts.push((identifier.clone(), Doubt::TwoPersons, Some(holder.person)));
                 identifiers.push((identifier.clone(), Trust::Claimed));
                 continue;
             }
@@ -47,10 +49,11 @@ pub(crate) fn resolve(
     }
 
     for identifier in change.identifiers.iter().filter(|i| i.kind == IdentifierKind::ResidentId) {
-        let doubt = match resident(tx, identifier, change, found.as_ref().map(|f| f.0), identity_feed)? {
+        let doubt = match resident(tx, identifier, change, found.as_ref().map(|f| f.0.person), identity_feed)?
+        {
             Ok(holder) => {
                 if found.is_none() {
-                    found = holder.map(|person| (person, identifier.clone()));
+                    found = holder.map(|holder| (holder, identifier.clone()));
                 }
                 identifiers.push((identifier.clone(), Trust::Verified));
                 continue;
@@ -61,14 +64,14 @@ pub(crate) fn resolve(
         doubts.push((identifier.clone(), doubt.0, doubt.1));
     }
 
-    if let Some((id, identifier)) = found {
-        return Ok(Some(Resolved { id, identifiers, came_with: Some(identifier), doubts }));
+    if let Some((Holder { person: id, under }, identifier)) = found {
+        return Ok(Some(Resolved { id, under, identifiers, came_with: Some(identifier), doubts }));
     }
     let verified = identifiers.iter().find(|(_, trust)| *trust == Trust::Verified).map(|(i, _)| i.clone());
     if let Some(identifier) = verified {
         let (domain, value) = identifier.lookup();
         let id = key.person(&[&domain, value]);
-        return Ok(Some(Resolved { id, identifiers, came_with: Some(identifier), doubts }));
+        return Ok(Some(Resolved { id, under: id, identifiers, came_with: Some(identifier), doubts }));
     }
     // Only a claimed number: its person is told by everything that the message says, so that it never meets the holder.
     let Some((claimed, _)) = identifiers.first().cloned() else { return Ok(None) };
@@ -77,19 +80,30 @@ pub(crate) fn resolve(
     if name.is_empty() {
         return Ok(None);
     }
-    let id = key.person(&["claimed", &claimed.value, &name, &born]);
-    Ok(Some(Resolved { id, identifiers, came_with: Some(claimed), doubts }))
+    let under = key.person(&["claimed", &claimed.value, &name, &born]);
+    let id = person::survivor(tx, under)?;
+    Ok(Some(Resolved { id, under, identifiers, came_with: Some(claimed), doubts }))
 }
 
-/// The person that holds the number as verified, followed to the survivor where it was linked away.
-fn verified_holder(tx: &Tx<'_>, identifier: &Identifier) -> Result<Option<PersonId>, StateError> {
+/// Who holds a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Holder {
+    /// The person today.
+    person: PersonId,
+    /// Whom the number leads to; another one where that was merged into the person.
+    under: PersonId,
+}
+
+/// The person that holds the number as verified.
+fn verified_holder(tx: &Tx<'_>, identifier: &Identifier) -> Result<Option<Holder>, StateError> {
     let (domain, value) = identifier.lookup();
     let idents = tx.idents(&domain, value)?;
     let verified = idents.into_iter().find(|ident| ident.trust == Trust::Verified as u8);
-    verified.map(|ident| person::survivor(tx, ident.person)).transpose()
+    let holder = |under| person::survivor(tx, under).map(|person| Holder { person, under });
+    verified.map(|ident| holder(ident.person)).transpose()
 }
 
-type Judged = Result<Option<PersonId>, (Doubt, Option<PersonId>)>;
+type Judged = Result<Option<Holder>, (Doubt, Option<PersonId>)>;
 
 /// Judges a resident ID number. Ok with its holder, if it has one; Err with the doubt and whom it concerns.
 fn resident(
@@ -102,7 +116,8 @@ fn resident(
     let Ok(number) = ResidentId::read(&identifier.value) else {
         return Ok(Err((Doubt::Malformed, None)));
     };
-    let holder_id = verified_holder(tx, identifier)?;
+    let number_holder = verified_holder(tx, identifier)?;
+    let holder_id = number_holder.map(|holder| holder.person);
     let holder = holder_id.map(|id| person::held(tx, id)).transpose()?.flatten();
     // A feed may leave out the name of somebody it has identified before: then the held one speaks.
     let held = found.map(|id| person::held(tx, id)).transpose()?.flatten();
@@ -121,8 +136,8 @@ fn resident(
         (Some(found), Some(holder)) if found != holder => Ok(Err((Doubt::TwoPersons, Some(holder)))),
         (Some(found), None) => {
             let other = held.as_ref().and_then(Person::resident_id).is_some_and(|own| own != number.as_str());
-            Ok(if other { Err((Doubt::OtherNumber, Some(found))) } else { Ok(Some(found)) })
+            Ok(if other { Err((Doubt::OtherNumber, Some(found))) } else { Ok(None) })
         }
-        _ => Ok(Ok(holder_id)),
+        _ => Ok(Ok(number_holder)),
     }
 }

@@ -9,9 +9,11 @@ mod bind;
 mod fates;
 mod held;
 mod identity;
+mod joining;
 mod merge;
 mod operations;
 mod person;
+mod persons;
 mod prepare;
 mod records;
 mod rules;
@@ -28,9 +30,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use fates::Fates;
 pub use operations::{Decision, OperationError, Operations, Replayed};
+pub use persons::{Decider, Joined};
 pub use rules::{DestinationRules, FeedRules, REVISION, Rules};
 
 pub(crate) use held::record as held_record;
+pub(crate) use joining::Word;
 pub(crate) use person::survivor;
 
 use apply::Cause;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use buffer::{Buffer, Conflict, Outcome, ReadError, StateError, Tx, Urgency};
 use feed::CaptureId;
 use jiff::Timestamp;
-use model::{Body, Identifier, RecordId, ResidentId, Trust};
+use model::{Identifier, PersonId, ResidentId, Trust};
 use tokio::sync::{Notify, watch};
 
 use super::apply::{self, Cause};
+use super::joining::{By, Joining, Word};
 use super::prepare;
+use super::records::Effects;
 use super::rules::Rules;
-use super::{blocking, held, person};
+use super::{blocking, person, persons};
 
 /// The operations. Each is one transaction of the state owner.
 #[derive(Clone)]
@@ -48,9 +50,31 @@ pub enum OperationError {
     Malformed(i64),
     /// Two persons cannot be made one by accepting a number.
     #[error(
-        "conflict {0} is about two persons that are in the index already: only a merge message of an identity feed joins them"
+        "conflict {0} is about two persons that are in the index already: `persons merge` makes them one, `persons reject {0}` says that they are two"
     )]
     TwoPersons(i64),
+    /// Only two persons can be said to be two.
+    #[error("conflict {0} is about a number, not about two persons; see `hospital-gateway persons resolve`")]
+    NotTwo(i64),
+    /// They look like two.
+    #[error(
+        "their verified ID numbers, sex or birth dates differ: look at both with `persons show`, and add --force if they are one all the same"
+    )]
+    Differ,
+    /// Nothing is to be done.
+    #[error("it is so already: {0} and {1} are as that asks for; see `hospital-gateway persons show {0}`")]
+    AsAsked(PersonId, PersonId),
+    /// Nothing is held of a person.
+    #[error("there is no such person; see `hospital-gateway persons find`")]
+    NoPerson,
+    /// The person was never merged.
+    #[error("{0} was not merged into anybody; see `hospital-gateway persons show {0}`")]
+    NotMerged(PersonId),
+    /// Too many would be one.
+    #[error(
+        "one person would stand for more than 500: the number that joins them means nobody, name it in dummy of the feed"
+    )]
+    TooMany,
     /// The buffer could not read the capture.
     #[error("the capture could not be read")]
     Read(#[from] ReadError),
@@ -125,7 +149,12 @@ impl Operations {
     ///
     /// # Errors
     /// When there is no such conflict or what was decided cannot be.
-    pub async fn resolve(&self, conflict: i64, decision: Decision) -> Result<(), OperationError> {
+    pub async fn resolve(
+        &self,
+        conflict: i64,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<(), OperationError> {
         let found = self.buffer.state().read(move |read| read.conflict(conflict)).await?;
         let found = found.ok_or(OperationError::NoConflict(conflict))?;
         let identifier: Identifier = serde_json::from_slice(&found.number)
@@ -136,11 +165,13 @@ impl Operations {
             }
             ResidentId::read(&identifier.value).map_err(|_| OperationError::Malformed(conflict))?;
         }
-        let done = self.buffer.state().run(Urgency::Now, move |tx| {
-            if decision == Decision::Accept {
-                accept(tx, &found, &identifier)?;
+        let rules = self.rules.borrow().clone();
+        let done = self.buffer.state().run(Urgency::Now, move |tx| match decision {
+            Decision::Accept => {
+                accept(tx, &rules, &found, &identifier, now)?;
+                tx.settle_conflict(conflict, "accept")
             }
-            tx.drop_conflict(conflict)
+            Decision::Dismiss => tx.settle_conflict(conflict, "dismiss"),
         });
         done.await?;
         self.enqueued.notify_waiters();
@@ -168,20 +199,22 @@ impl Operations {
 /// Reasons for which a capture waits for a human's decision.
 const RELEASABLE: [&str; 3] = ["id-conflict", "merge-held", "merge-inverse"];
 
-/// The number is that person's: it links from now on.
-fn accept(tx: &mut Tx<'_>, conflict: &Conflict, identifier: &Identifier) -> Result<(), StateError> {
+/// The number is that person's: it links from now on, and goes up with the person.
+fn accept(
+    tx: &mut Tx<'_>,
+    rules: &Rules,
+    conflict: &Conflict,
+    identifier: &Identifier,
+    at: Timestamp,
+) -> Result<(), StateError> {
     let id = person::survivor(tx, conflict.person)?;
     let (domain, value) = identifier.lookup();
     tx.put_ident(&domain, value, id, Trust::Verified as u8)?;
-    let Some(mut record) = held::record(tx, RecordId::from(id))? else { return Ok(()) };
-    if let Body::Person(person) = &mut record.body {
-        person.hold(identifier.clone(), Trust::Verified);
-    }
-    // A step after the state that is held, so that destinations take it as the newer one.
-    record.position.event = record.position.event.max(step(record.position.event));
-    held::put(tx, &record)
-}
-
-fn step(after: Timestamp) -> Timestamp {
-    after.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(after)
+    let Some((record, mut person)) = person::record(tx, id)? else { return Ok(()) };
+    person.hold(identifier.clone(), Trust::Verified);
+    let word = Word { who: String::new(), why: String::new() };
+    let by = By { capture: tx.cursor()?, arrived: false, said: false, at, word };
+    let mut effects = Effects::default();
+    Joining { tx, rules, by }.renew_person(record, person, &mut effects)?;
+    persons::send(tx, rules, id, at, &effects)
 }

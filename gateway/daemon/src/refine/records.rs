@@ -5,8 +5,9 @@ use interpret::Reason;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{
-    Authority, Body, Change, Diagnosis, Encounter, EncounterChange, Mark, Number, PartialTime, Person,
-    PersonChange, PersonId, Position, Provenance, Record, RecordId, RecordKind, Report, ReportChange,
+    Authority, Body, Change, Diagnosis, Encounter, EncounterChange, IdentifierKind, Mark, Number,
+    PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record, RecordId, RecordKind, Report,
+    ReportChange, Trust,
 };
 
 use super::bind::{self, Bound};
@@ -24,6 +25,8 @@ pub(crate) struct Effects {
     pub(crate) withdrawn: bool,
     /// Persons that look like the one of this capture.
     pub(crate) alike: Vec<PersonId>,
+    /// Persons whose merge was taken back, each with who stood for it.
+    pub(crate) parted: Vec<(PersonId, PersonId)>,
 }
 
 /// A record that a capture concerns.
@@ -54,6 +57,9 @@ pub(crate) struct Applier<'a, 't> {
     pub(crate) rules: &'a Rules,
     pub(crate) feed: &'a FeedRules,
     pub(crate) person: PersonId,
+    /// The one that the capture came under: another one where that was merged into the person. What is made in its name
+    /// stays its own when the merge is taken back.
+    pub(crate) under: PersonId,
     pub(crate) provenance: Provenance,
     /// An operator released the capture: its numbers are bound anew to this person and date.
     pub(crate) released: bool,
@@ -73,7 +79,7 @@ impl Applier<'_, '_> {
             None => None,
         };
         for diagnosis in change.diagnoses {
-            let owner = encounter.unwrap_or_else(|| self.person.into()).to_string();
+            let owner = encounter.unwrap_or_else(|| self.under.into()).to_string();
             let id = self.rules.id_key.id("diagnosis", &[&owner, diagnosis.code.key()]);
             let body = Body::Diagnosis(Diagnosis {
                 code: diagnosis.code,
@@ -107,17 +113,17 @@ impl Applier<'_, '_> {
             Some(Body::Person(person)) => person.clone(),
             _ => Person::default(),
         };
-        for (identifier, trust) in &resolved.identifiers {
-            next.hold(identifier.clone(), *trust);
-            let (domain, value) = identifier.lookup();
-            self.tx.put_ident(&domain, value, self.person, *trust as u8)?;
+        self.hold(&mut next, resolved)?;
+        if self.under != self.person {
+            self.loser(&change, resolved, event)?;
         }
         let marks = change.marks.clone();
         if !place.older {
             if let Some(name) = change.name.value() {
-                self.tx.put_ident("name", &name.folded(), self.person, model::Trust::Claimed as u8)?;
+                self.tx.put_ident("name", &name.folded(), self.under, Trust::Claimed as u8)?;
             }
-            next.apply(change, self.feed.may(Authority::Demographics));
+            // What is said under the number of one who was merged into the person never changes what is said under its own.
+            next.apply(change, self.feed.may(Authority::Demographics) && self.under == self.person);
         }
         let same = previous.as_ref().is_some_and(|p| p.body == Body::Person(next.clone()));
         // A report brings its person along; only what is about the person says it again when nothing changed.
@@ -133,6 +139,73 @@ impl Applier<'_, '_> {
         }
         effects.touched.push(Touched { id, kind: RecordKind::Person, current });
         Ok(())
+    }
+
+    /// Lets the numbers of this capture lead to who it came under, and the person hold them.
+    fn hold(&mut self, person: &mut Person, resolved: &Resolved) -> Result<(), StateError> {
+        for (identifier, trust) in &resolved.identifiers {
+            let (domain, value) = identifier.lookup();
+            let known = self.tx.idents(&domain, value)?;
+            let mut known = known.iter().filter(|ident| ident.trust == Trust::Verified as u8);
+            let own = match known.next() {
+                Some(ident) if person::survivor(self.tx, ident.person)? == self.person => Some(ident.person),
+                _ => None,
+            };
+            // A number that leads here already goes on doing so, whatever this message makes of it.
+            if own.is_none() {
+                self.tx.put_ident(&domain, value, self.under, *trust as u8)?;
+            }
+            match own.unwrap_or(self.under) {
+                owner if owner == self.person => person.hold(identifier.clone(), *trust),
+                owner if own.is_none() || identifier.kind == IdentifierKind::ResidentId => {
+                    person.hold_from(identifier.clone(), *trust, owner);
+                }
+                // It is on the record of who was merged.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what is said under the number of a person that was merged into this one on its own record too, so that an unmerge
+    /// gives it back. Nothing of it is sent.
+    fn loser(
+        &mut self,
+        change: &PersonChange,
+        resolved: &Resolved,
+        event: Option<&PartialTime>,
+    ) -> Result<(), Stop> {
+        let id = RecordId::from(self.under);
+        let previous = held::record(self.tx, id)?;
+        let place = self.place(previous.as_ref(), event);
+        let mut next = match previous.as_ref().map(|p| &p.body) {
+            Some(Body::Person(person)) => person.clone(),
+            _ => Person { replaced_by: Some(self.person), ..Person::default() },
+        };
+        for (identifier, trust) in &resolved.identifiers {
+            if let Some(owner) = self.holder(identifier)?
+                && owner == self.under
+            {
+                next.hold(identifier.clone(), *trust);
+            }
+        }
+        if !place.older {
+            next.apply(change.clone(), self.feed.may(Authority::Demographics));
+        }
+        if previous.as_ref().is_some_and(|p| p.body == Body::Person(next.clone())) {
+            return Ok(());
+        }
+        let record = Record {
+            id,
+            person: self.under,
+            position: place.position,
+            provenance: self.provenance.clone(),
+            came_with: resolved.came_with.clone(),
+            encounter: None,
+            marks: change.marks.clone(),
+            body: Body::Person(next),
+        };
+        Ok(held::put(self.tx, &record)?)
     }
 
     /// Persons with the same name, birth date, sex and telephone number: listed for a human, never merged by guess.
@@ -153,7 +226,7 @@ impl Applier<'_, '_> {
                     found.push(other);
                 }
             }
-            self.tx.put_ident("likeness", likeness, self.person, model::Trust::Claimed as u8)?;
+            self.tx.put_ident("likeness", likeness, self.under, Trust::Claimed as u8)?;
         }
         Ok(found)
     }
@@ -220,7 +293,7 @@ impl Applier<'_, '_> {
             None => {
                 let Some(time) = &change.bound_to else { return Err(Stop::Quarantine(Reason::NoIdentity)) };
                 marks.push(Mark::WeakId);
-                self.rules.id_key.id("weak-report", &[&self.person.to_string(), &service, &time.to_string()])
+                self.rules.id_key.id("weak-report", &[&self.under.to_string(), &service, &time.to_string()])
             }
         };
         for (number, parts) in &bound {
@@ -286,12 +359,14 @@ impl Applier<'_, '_> {
         resolved: &Resolved,
         marks: Vec<Mark>,
     ) -> Result<(), Stop> {
+        // The number that it came with first: whose an order or a visit was, it stays when a merge is taken back.
+        let first = held::record(self.tx, id)?.and_then(|previous| previous.came_with);
         let record = Record {
             id,
             person: self.person,
             position: place.position,
             provenance: self.provenance.clone(),
-            came_with: resolved.came_with.clone(),
+            came_with: first.or_else(|| resolved.came_with.clone()),
             encounter,
             marks,
             body,
@@ -301,11 +376,11 @@ impl Applier<'_, '_> {
 
     /// The parts that the number's ids are made of; none where its scope needs a date that is not there.
     fn parts(&self, number: &Number, date: Option<Date>) -> Result<Option<Vec<String>>, Stop> {
-        match bind::look_up(self.tx, &self.rules.ring, number, self.person, date)? {
+        match bind::look_up(self.tx, &self.rules.ring, number, (self.person, self.under), date)? {
             Bound::Agrees(parts) => Ok(Some(parts)),
             Bound::Unscoped => Ok(None),
             Bound::Conflict if self.released => {
-                let parts = number.parts(date).map(|parts| bind::released(&parts, self.person, date));
+                let parts = number.parts(date).map(|parts| bind::released(&parts, self.under, date));
                 Ok(parts)
             }
             Bound::Conflict => Err(Stop::Quarantine(Reason::IdConflict)),
@@ -320,7 +395,7 @@ impl Applier<'_, '_> {
         date: Option<Date>,
     ) -> Result<(), Stop> {
         let now = self.provenance.received;
-        Ok(bind::bind(self.tx, &self.rules.ring, number, parts, id, self.person, date, now)?)
+        Ok(bind::bind(self.tx, &self.rules.ring, number, parts, id, self.under, date, now)?)
     }
 
     /// Where the state that this capture gives a record stands.

@@ -184,7 +184,7 @@ impl Sender {
         for parcel in parcels {
             let current = parcel.record.position;
             // What only has to be there may be newer than the delivery: it goes as it stands.
-            let of = if parcel.ground { current.capture } else { delivery.capture };
+            let of = if parcel.ground { current.capture } else { delivery.position.capture };
             let choose = |theirs| choose(of, current, capture_of, parcel.sent, theirs);
             let theirs = self.is_known(parcel.record.id).then_some(parcel.sent);
             let choice = match choose(theirs) {

@@ -61,7 +61,8 @@ fn links(person: &Person) -> Vec<PatientLink<'static>> {
         kind,
     };
     let by = person.replaced_by.iter().map(|id| link(id, "replaced-by"));
-    by.chain(person.replaces.iter().map(|id| link(id, "replaces"))).collect()
+    let replaces = person.replaces.iter().map(|id| link(id, "replaces"));
+    by.chain(replaces).chain(person.see_also.iter().map(|id| link(id, "seealso"))).collect()
 }
 
 fn identifier<'a>(held: &'a HeldIdentifier, site: &Site) -> Option<Identifier<'a>> {

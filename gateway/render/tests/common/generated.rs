@@ -176,6 +176,7 @@ fn person() -> BoxedStrategy<Body> {
     let held = (kind, text(), any::<bool>()).prop_map(|(kind, value, verified)| HeldIdentifier {
         identifier: Identifier { kind, value },
         trust: if verified { Trust::Verified } else { Trust::Claimed },
+        from: None,
     });
     let name = (of(text()), vec(text(), 0..3), of(Just("L".to_owned())));
     let name = of(name.prop_map(|(family, given, kind)| PersonName { family, given, kind }));
@@ -198,6 +199,7 @@ fn person() -> BoxedStrategy<Body> {
                 deceased,
                 replaced_by: deleted.then(|| model::PersonId::from_bytes([9; 16])),
                 replaces: Vec::new(),
+                see_also: Vec::new(),
                 deleted,
                 authoritative,
             })

@@ -83,6 +83,7 @@ pub(crate) fn person() -> Record {
     let held = |kind, value: &str, trust| HeldIdentifier {
         identifier: Identifier { kind, value: value.to_owned() },
         trust,
+        from: None,
     };
     let assigned = |authority: &str, code: &str| IdentifierKind::Assigned {
         authority: authority.to_owned(),
@@ -114,6 +115,7 @@ pub(crate) fn person() -> Record {
             deceased: Some(None),
             replaced_by: None,
             replaces: Vec::new(),
+            see_also: Vec::new(),
             deleted: false,
             authoritative: true,
         }),
