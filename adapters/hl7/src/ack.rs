@@ -154,6 +154,14 @@ pub enum ErrorCode {
     Internal,
 }
 
+/// Numbers of table 0357 as they stand in refusals of others.
+pub mod condition {
+    /// What is wrong with the message itself: its segments, fields, values, type, event, processing id or version.
+    pub const CONTENT: [u16; 8] = [100, 101, 102, 103, 200, 201, 202, 203];
+    /// What passes by itself: the record is locked, the application failed inside.
+    pub const PASSING: [u16; 2] = [206, 207];
+}
+
 impl Code {
     /// As in MSA-1.
     pub const fn as_str(self, stage: Stage) -> &'static str {
@@ -181,11 +189,13 @@ impl ErrorCode {
 }
 
 /// Writes the answer to a message, without frame bytes. Without a readable header it is addressed to nobody and MSA-2 is
-/// empty, so that at least a person sees why nothing is accepted.
+/// empty, so that at least a person sees why nothing is accepted. `expected` is MSA-4, where the sequence number protocol is
+/// spoken.
 pub fn build(
     request: Option<&Header>,
     (code, stage): (Code, Stage),
     problem: Option<&Problem>,
+    expected: Option<i64>,
     control_id: &str,
     now: &ZonedDateTime,
 ) -> Vec<u8> {
@@ -195,7 +205,8 @@ pub fn build(
     kind.retain(|part| !part.is_empty());
     let mut answer = Answer::begin(request, &kind, control_id, now);
     let reason = problem.map(|p| answer.escaped(&p.text)).unwrap_or_default();
-    answer.segment(&["MSA", code.as_str(stage), &request.control_id, &reason]);
+    let expected = expected.map(|number| number.to_string()).unwrap_or_default();
+    answer.segment(&["MSA", code.as_str(stage), &request.control_id, &reason, &expected]);
     if let Some(problem) = problem {
         let error = answer.composed(problem.code.coded());
         let location = answer.composed(problem.location);
@@ -330,7 +341,8 @@ mod tests {
 
     fn built(message: &[u8], code: Code, problem: Option<&Problem>) -> String {
         let header = Header::read(message).ok();
-        String::from_utf8(build(header.as_ref(), (code, Stage::Application), problem, "G1", &now())).unwrap()
+        String::from_utf8(build(header.as_ref(), (code, Stage::Application), problem, None, "G1", &now()))
+            .unwrap()
     }
 
     #[test]
@@ -386,7 +398,7 @@ mod tests {
     fn the_answer_is_written_in_the_senders_character_set_and_delimiters() {
         let message = Charset::Gb18030.encode("MSH$%*!@$A$\u{5f22}$$$$$ADT%A01$1$P$2.4$$$$$$GB 18030-2000");
         let header = Header::read(&message).unwrap();
-        let answer = build(Some(&header), (Code::Accept, Stage::Application), None, "G1", &now());
+        let answer = build(Some(&header), (Code::Accept, Stage::Application), None, None, "G1", &now());
         assert!(answer.is_ascii() || Charset::Gb18030.decode(&answer).is_some());
         assert!(answer.starts_with(b"MSH$%*!@$"));
         assert!(answer.windows(13).any(|w| w == b"GB 18030-2000"));

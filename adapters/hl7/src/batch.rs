@@ -134,6 +134,30 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// A file of one batch: messages that are to be sent in one frame, each with the end of its last segment. `application` and
+/// `facility` are the sender (FHS-3, FHS-4), who writes `^~\\&`.
+pub fn write(
+    messages: &[Vec<u8>],
+    (application, facility): (&str, &str),
+    control_id: &str,
+    time: &str,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(messages.iter().map(Vec::len).sum::<usize>() + 256);
+    for name in ["FHS", "BHS"] {
+        out.extend_from_slice(
+            format!("{name}|^~\\&|{application}|{facility}|||{time}||||{control_id}\r").as_bytes(),
+        );
+    }
+    for message in messages {
+        out.extend_from_slice(message);
+        if !message.ends_with(b"\r") && !message.ends_with(b"\n") {
+            out.push(b'\r');
+        }
+    }
+    out.extend_from_slice(format!("BTS|{}\rFTS|1\r", messages.len()).as_bytes());
+    out
+}
+
 /// Answers a FHS or BHS: sender and receiver change places, and field 12 names the control id of the request.
 fn header(out: &mut Vec<u8>, request: &[u8], control_id: &str, time: &str) {
     let separator = request.get(3).copied().unwrap_or(b'|');
@@ -215,6 +239,17 @@ mod tests {
             String::from_utf8(answer).unwrap(),
             "FHS|^~\\&|GW|R|A|F|20261124||||N1|F7\rBHS|^~\\&|GW|R|A|F|20261124||||N1|B7\rMSH|x\rMSA|AA|1\rBTS|1|BTS-1 announces 2 messages, 1 came\rFTS|1\r"
         );
+    }
+
+    #[test]
+    fn a_batch_of_ours_is_taken_apart_as_it_was_put_together() {
+        let messages = [b"MSH|a\rPID|1".to_vec(), b"MSH|b\r".to_vec()];
+        let written = write(&messages, ("HG", "H1"), "B1", "20261124");
+        let batch = Batch::read(&written);
+        assert!(is_batch(&written) && batch.faults.is_empty(), "{:?}", batch.faults);
+        let found: Vec<&[u8]> = batch.messages().map(|span| &written[span.clone()]).collect();
+        assert_eq!(found, [&b"MSH|a\rPID|1"[..], b"MSH|b"]);
+        assert!(written.ends_with(b"BTS|2\rFTS|1\r"));
     }
 
     proptest! {

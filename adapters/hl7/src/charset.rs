@@ -108,6 +108,31 @@ impl Charset {
         }
     }
 
+    /// Its name in MSH-18 (table 0211); empty for ASCII, which is what no name means.
+    pub fn declared(self) -> &'static str {
+        match self {
+            Self::Ascii => "",
+            Self::Utf8 => "UNICODE UTF-8",
+            Self::Gb18030 => "GB 18030-2000",
+            Self::Big5 => "BIG-5",
+            Self::Other(encoding) if encoding == WINDOWS_1252 => "8859/1",
+            Self::Other(encoding) => encoding.name(),
+        }
+    }
+
+    /// Encodes; none where the set lacks a character.
+    pub fn encode_all(self, text: &str) -> Option<Vec<u8>> {
+        let encoding = match self {
+            Self::Utf8 => return Some(text.as_bytes().to_vec()),
+            Self::Ascii => return text.is_ascii().then(|| text.as_bytes().to_vec()),
+            Self::Gb18030 => GB18030,
+            Self::Big5 => BIG5,
+            Self::Other(encoding) => encoding,
+        };
+        let (bytes, _, lost) = encoding.encode(text);
+        (!lost).then(|| bytes.into_owned())
+    }
+
     /// Decodes; none where the bytes are not of this set.
     pub fn decode(self, raw: &[u8]) -> Option<Cow<'_, str>> {
         match self {
@@ -323,6 +348,18 @@ mod tests {
         assert_eq!(decode(b"a", &names(&["EBCDIC"]), Default::Auto, None), Err(CharsetError::Unknown));
         let wrong = decode(b"\xff\xff", &names(&["UTF-8"]), Default::Auto, None);
         assert!(matches!(wrong, Err(CharsetError::Undecodable { .. })));
+    }
+
+    #[test]
+    fn what_a_set_lacks_is_told_and_never_replaced() {
+        let traditional = "\u{8a31}\u{529f}\u{84cb}";
+        assert_eq!(Charset::Big5.encode_all(traditional), Some(Charset::Big5.encode(traditional)));
+        // A simplified hanzi.
+        assert_eq!(Charset::Big5.encode_all("\u{5f20}"), None);
+        assert_eq!(Charset::Ascii.encode_all("\u{e9}"), None);
+        for charset in [Charset::Utf8, Charset::Gb18030, Charset::Big5] {
+            assert_eq!(Charset::named(charset.declared()), Some(charset));
+        }
     }
 
     #[test]

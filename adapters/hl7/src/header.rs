@@ -45,6 +45,8 @@ pub struct Header {
     pub processing_id: String,
     /// MSH-12.1
     pub version: String,
+    /// MSH-13.
+    pub sequence: String,
     /// MSH-15.
     pub accept_ack: String,
     /// MSH-16.
@@ -91,7 +93,7 @@ impl Header {
         let (receiving_application, receiving_facility) = (text(next()), text(next()));
         let (time, _security, kind) = (text(next()), next(), next());
         let (control_id, processing_id, version) = (text(next()), component(next(), 0), component(next(), 0));
-        let (_sequence, _continuation) = (next(), next());
+        let (sequence, _continuation) = (text(next()), next());
         let (accept_ack, application_ack, _country) = (text(next()), text(next()), next());
         let charsets =
             next().split(|b| *b == delimiters.repetition).map(text).filter(|name| !name.is_empty()).collect();
@@ -108,6 +110,7 @@ impl Header {
             control_id,
             processing_id,
             version,
+            sequence,
             accept_ack,
             application_ack,
             charsets,
@@ -190,9 +193,49 @@ impl Header {
             control_id: String::new(),
             processing_id: String::new(),
             version: String::new(),
+            sequence: String::new(),
             accept_ack: String::new(),
             application_ack: String::new(),
             charsets: Vec::new(),
         }
+    }
+}
+
+/// The text of a message with fields of its header replaced, each named by its number; fields that are not there yet are
+/// added. `text` begins with a header that could be read.
+pub fn with_header(text: &str, replaced: &[(usize, &str)]) -> String {
+    let start = content_start(text.as_bytes());
+    let end = memchr2(b'\r', b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
+    let line = &text[start..end];
+    let Some(separator) = line.chars().nth(3) else { return text.to_owned() };
+    // MSH-1 is the separator itself: field n is piece n - 1.
+    let mut pieces: Vec<&str> = line.split(separator).collect();
+    for (n, value) in replaced {
+        if pieces.len() < *n {
+            pieces.resize(*n, "");
+        }
+        if let Some(piece) = n.checked_sub(1).and_then(|at| pieces.get_mut(at)) {
+            *piece = value;
+        }
+    }
+    let line = pieces.join(&separator.to_string());
+    [&text[..start], &line, &text[end..]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_fields_are_replaced_where_they_stand_and_nothing_else_is() {
+        let text = "MSH|^~\\&|A|B|||1||ADT^A01|7|P|2.4\rPID|1||9\r";
+        let changed = with_header(text, &[(15, "AL"), (18, "UNICODE UTF-8")]);
+        assert_eq!(changed, "MSH|^~\\&|A|B|||1||ADT^A01|7|P|2.4|||AL|||UNICODE UTF-8\rPID|1||9\r");
+        let header = Header::read(changed.as_bytes()).unwrap();
+        assert_eq!(
+            (header.accept_ack.as_str(), header.charsets.as_slice()),
+            ("AL", &["UNICODE UTF-8".to_owned()][..])
+        );
+        assert_eq!(with_header(&changed, &[(15, ""), (18, "")]), text.replace("2.4", "2.4||||||"));
     }
 }

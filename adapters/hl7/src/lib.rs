@@ -6,11 +6,13 @@
 pub mod ack;
 pub mod batch;
 pub mod charset;
+pub mod client;
 pub mod frame;
+pub mod sequence;
 
 mod escape;
 mod header;
 mod message;
 
-pub use header::{Delimiters, Header, Unreadable};
+pub use header::{Delimiters, Header, Unreadable, with_header};
 pub use message::{Component, Field, Message, ReadError, Repetition, Segment};

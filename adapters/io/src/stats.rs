@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use hl7::frame::Ending;
@@ -27,6 +27,10 @@ pub enum Refused {
     Tls,
     /// As many connections as the feed may have.
     TooManyConnections,
+    /// As many connections as one peer may have.
+    TooManyOfPeer,
+    /// A number out of its sequence.
+    Sequence,
     /// No message there.
     NotHl7,
     /// No readable header.
@@ -58,15 +62,28 @@ pub struct Stats {
     refused: Mutex<BTreeMap<Refused, u64>>,
     latency: [AtomicU64; BOUNDS.len() + 1],
     peers: Mutex<BTreeMap<IpAddr, PeerNotes>>,
+    /// Open connections by peer: what limits are held against. As many as there are connections at most.
+    open: Mutex<BTreeMap<IpAddr, usize>>,
+    told_late: AtomicU64,
+    untold: AtomicU64,
+    return_failing: AtomicBool,
 }
 
-/// How a peer frames its messages.
+/// A peer: since when it is connected, what it sent, how it frames its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerNotes {
     /// Connections that are open.
     pub connections: u64,
+    /// Since when it has had one without a break; none: it has none.
+    pub since: Option<Timestamp>,
     /// Messages received.
     pub messages: u64,
+    /// When the last one was received.
+    pub last: Option<Timestamp>,
+    /// Connections that were closed at once because it had as many as it may.
+    pub too_many: u64,
+    /// How often it was not read because it held as many bytes in flight as it may.
+    pub held_back: u64,
     /// Frames that ended in FS LF.
     pub line_feed: u64,
     /// Frames whose FS was followed by the next VT.
@@ -113,6 +130,12 @@ pub struct StatsView {
     pub latency: Latency,
     /// Peers.
     pub peers: Vec<(IpAddr, PeerNotes)>,
+    /// Application acknowledgements told at the return address.
+    pub told_late: u64,
+    /// Application acknowledgements that could not be told there, and are not tried any more.
+    pub untold: u64,
+    /// Whether the return address takes none just now.
+    pub return_failing: bool,
 }
 
 impl Default for Stats {
@@ -130,6 +153,10 @@ impl Default for Stats {
             refused: Mutex::default(),
             latency: [const { AtomicU64::new(0) }; BOUNDS.len() + 1],
             peers: Mutex::default(),
+            open: Mutex::default(),
+            told_late: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
+            return_failing: AtomicBool::new(false),
         }
     }
 }
@@ -153,17 +180,61 @@ impl Stats {
             refused: lock(&self.refused).iter().map(|(why, n)| (*why, *n)).collect(),
             latency: Latency { buckets: bounds.zip(self.latency.iter().map(|n| n.load(Relaxed))).collect() },
             peers: lock(&self.peers).iter().map(|(peer, notes)| (*peer, *notes)).collect(),
+            told_late: self.told_late.load(Relaxed),
+            untold: self.untold.load(Relaxed),
+            return_failing: self.return_failing.load(Relaxed),
         }
     }
 
-    pub(crate) fn connected(&self, peer: IpAddr) {
+    pub(crate) fn connected(&self, peer: IpAddr, at: Timestamp) {
         self.connections.fetch_add(1, Relaxed);
-        self.note(peer, |notes| notes.connections += 1);
+        *lock(&self.open).entry(peer).or_default() += 1;
+        self.note(peer, |notes| {
+            notes.connections += 1;
+            notes.since.get_or_insert(at);
+        });
     }
 
     pub(crate) fn disconnected(&self, peer: IpAddr) {
         self.connections.fetch_sub(1, Relaxed);
-        self.note(peer, |notes| notes.connections = notes.connections.saturating_sub(1));
+        let mut open = lock(&self.open);
+        if let Some(left) = open.get_mut(&peer) {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                open.remove(&peer);
+            }
+        }
+        drop(open);
+        self.note(peer, |notes| {
+            notes.connections = notes.connections.saturating_sub(1);
+            notes.since = notes.since.filter(|_| notes.connections > 0);
+        });
+    }
+
+    /// Connections that a peer has open.
+    pub(crate) fn open_of(&self, peer: IpAddr) -> usize {
+        lock(&self.open).get(&peer).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn too_many_of(&self, peer: IpAddr) {
+        self.note(peer, |notes| notes.too_many += 1);
+    }
+
+    pub(crate) fn held_back(&self, peer: IpAddr) {
+        self.note(peer, |notes| notes.held_back += 1);
+    }
+
+    pub(crate) fn told_late(&self) {
+        self.told_late.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn untold(&self, answers: u64) {
+        self.untold.fetch_add(answers, Relaxed);
+    }
+
+    /// Notes whether the return address fails; gives whether that is news.
+    pub(crate) fn return_fails(&self, fails: bool) -> bool {
+        self.return_failing.swap(fails, Relaxed) != fails
     }
 
     pub(crate) fn open_connections(&self) -> usize {
@@ -175,6 +246,7 @@ impl Stats {
         self.last.fetch_max(at.as_microsecond(), Relaxed);
         self.note(peer, |notes| {
             notes.messages += 1;
+            notes.last = notes.last.max(Some(at));
             match ending {
                 Ending::Standard => {}
                 Ending::LineFeed => notes.line_feed += 1,
@@ -223,9 +295,13 @@ impl Stats {
 
     fn note(&self, peer: IpAddr, note: impl FnOnce(&mut PeerNotes)) {
         let mut peers = lock(&self.peers);
-        if peers.len() < NOTED_PEERS || peers.contains_key(&peer) {
-            note(peers.entry(peer).or_default());
+        if peers.len() >= NOTED_PEERS && !peers.contains_key(&peer) {
+            // Who is gone makes room, the longest silent first.
+            let gone = peers.iter().filter(|(_, notes)| notes.connections == 0);
+            let Some(gone) = gone.min_by_key(|(_, notes)| notes.last).map(|(peer, _)| *peer) else { return };
+            peers.remove(&gone);
         }
+        note(peers.entry(peer).or_default());
     }
 }
 
@@ -236,6 +312,8 @@ impl Refused {
             Self::NotAllowed => "not-allowed",
             Self::Tls => "tls",
             Self::TooManyConnections => "too-many-connections",
+            Self::TooManyOfPeer => "too-many-connections-of-peer",
+            Self::Sequence => "sequence",
             Self::NotHl7 => "not-hl7",
             Self::Header => "header",
             Self::NoControlId => "no-control-id",
@@ -261,6 +339,11 @@ impl PeerNotes {
         say(self.silence, "frames ended in FS without CR, accepted after silence");
         say(self.broken, "frames were cut off, kept as broken");
         say(self.junk_bytes, "bytes came outside of frames, kept as junk");
+        say(self.too_many, "connections closed at once: max_connections_per_peer were open");
+        say(
+            self.held_back,
+            "times not read for a while: 32 MiB of it were in flight, which is the most for one peer",
+        );
         words
     }
 }
@@ -299,6 +382,35 @@ mod tests {
         let latency = stats.view().latency;
         assert_eq!((latency.percentile(50), latency.percentile(99)), (Some(100), Some(5_000)));
         assert_eq!(latency.percentile(100), None);
+    }
+
+    #[test]
+    fn a_peer_is_connected_since_its_first_connection_until_its_last_one_ends() {
+        let (stats, peer) = (Stats::default(), IpAddr::from([10, 1, 2, 3]));
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let since = || stats.view().peers.first().and_then(|(_, notes)| notes.since);
+        stats.connected(peer, at(1));
+        stats.connected(peer, at(2));
+        stats.disconnected(peer);
+        assert_eq!((since(), stats.open_of(peer)), (Some(at(1)), 1));
+        stats.disconnected(peer);
+        assert_eq!((since(), stats.open_of(peer)), (None, 0));
+        stats.connected(peer, at(9));
+        assert_eq!(since(), Some(at(9)));
+    }
+
+    #[test]
+    fn the_table_of_peers_is_bounded_and_gives_up_those_that_are_gone() {
+        let stats = Stats::default();
+        let here = IpAddr::from([10, 0, 0, 1]);
+        stats.connected(here, Timestamp::UNIX_EPOCH);
+        for n in 0..600_u16 {
+            let [a, b] = n.to_be_bytes();
+            stats.broken(IpAddr::from([10, 1, a, b]));
+        }
+        let peers = stats.view().peers;
+        assert_eq!(peers.len(), NOTED_PEERS);
+        assert!(peers.iter().any(|(peer, _)| *peer == here));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Takes everything at once, panics at a message that says so, and refuses while it is told to.
@@ -26,16 +26,18 @@ use tokio_util::sync::CancellationToken;
 struct Store {
     captures: Mutex<Vec<Capture>>,
     refusing: Mutex<Option<Refusal>>,
+    marks: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Intake for Store {
-    fn submit(&self, capture: Capture, _: Option<Mark>) -> Ticket {
+    fn submit(&self, capture: Capture, mark: Option<Mark>) -> Ticket {
         let (answer, ticket) = Ticket::new();
         if let Some(refusal) = *self.refusing.lock().unwrap() {
             answer.give(Err(refusal));
             return ticket;
         }
         assert!(!capture.body.ends_with(b"|PANIC"), "as the test asked");
+        self.marks.lock().unwrap().extend(mark.map(|mark| mark.value.to_vec()));
         let mut captures = self.captures.lock().unwrap();
         captures.push(capture);
         answer.give(Ok(Commit { capture: CaptureId::new(1, captures.len() as u32) }));
@@ -72,7 +74,7 @@ struct House {
     address: SocketAddr,
     store: Arc<Store>,
     stats: Arc<Stats>,
-    memory: Arc<Semaphore>,
+    memory: mllp::Memory,
     stop: CancellationToken,
     _settings: watch::Sender<Arc<mllp::Settings>>,
 }
@@ -95,6 +97,9 @@ impl House {
             when_full: WhenFull::Refuse,
             max_message: 16 << 20,
             max_connections: 64,
+            max_per_peer: 64,
+            ack_to: None,
+            sequence: false,
             idle_timeout: None,
             frame_timeout: Duration::from_secs(30),
             zone: TimeZone::UTC,
@@ -102,12 +107,13 @@ impl House {
         change(&mut settings);
         let (store, stats, stop) =
             (Arc::<Store>::default(), Arc::<Stats>::default(), CancellationToken::new());
-        let memory = Arc::new(Semaphore::new(mllp::MEMORY));
+        let memory = mllp::Memory::default();
         let context = mllp::Context {
             intake: store.clone(),
             outcomes: store.clone(),
             answers: store.clone(),
             memory: memory.clone(),
+            sequence: Arc::default(),
             clock: Arc::new(Timestamp::now),
             stats: stats.clone(),
         };
@@ -213,10 +219,7 @@ fn twenty_thousand_pipelined_messages_are_answered_in_their_order() {
     assert!(answers == expected, "{} answers", answers.len());
     assert_eq!(house.stored().len(), 20_000);
     // What has been handled holds no memory.
-    house.runtime.block_on(async {
-        let all = house.memory.acquire_many(mllp::MEMORY as u32).await;
-        assert!(all.is_ok());
-    });
+    assert_eq!(house.memory.free(), mllp::Memory::default().free());
 }
 
 #[test]
@@ -388,4 +391,109 @@ fn the_messages_of_a_batch_are_captures_of_their_own_answered_in_one_batch() {
     assert_eq!(stored.iter().filter(|(form, _)| *form == Form::Whole).count(), 3);
     assert_eq!(stored[0].1, message("1"));
     assert_eq!(house.stats.view().received, 4);
+}
+
+#[test]
+fn a_peer_with_all_its_connections_gets_no_more_and_another_peer_is_served() {
+    let house = House::with(|settings| settings.max_per_peer = 2);
+    house.runtime.block_on(async {
+        let open = [
+            TcpStream::connect(house.address).await.unwrap(),
+            TcpStream::connect(house.address).await.unwrap(),
+        ];
+        let mut beyond = TcpStream::connect(house.address).await.unwrap();
+        let mut rest = Vec::new();
+        assert!(matches!(beyond.read_to_end(&mut rest).await, Ok(0) | Err(_)));
+        // Another address of this machine is another peer.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = socket.connect(house.address).await.unwrap();
+        other.write_all(&framed("1")).await.unwrap();
+        let mut bytes = [0; 1024];
+        let n = other.read(&mut bytes).await.unwrap();
+        assert_eq!(told(&bytes[..n]), ["AA 1"]);
+        drop(open);
+    });
+    let view = house.stats.view();
+    assert!(view.refused.contains(&(io::Refused::TooManyOfPeer, 1)), "{:?}", view.refused);
+    let notes: Vec<String> = view.peers.iter().flat_map(|(_, notes)| notes.words()).collect();
+    assert_eq!(notes, ["1 connections closed at once: max_connections_per_peer were open"]);
+}
+
+fn numbered(id: &str, number: &str) -> Vec<u8> {
+    format!("\x0bMSH|^~\\&|HIS|H|GW|R|1||ADT^A08|{id}|P|2.4|{number}\rPID|1||{id}\x1c\r").into_bytes()
+}
+
+/// `AA 1 41`: code, control id and MSA-4 of each answer in a stream.
+fn counted(house: &House, stream: &[u8]) -> Vec<String> {
+    let answers = house.runtime.block_on(async {
+        let mut connection = TcpStream::connect(house.address).await.unwrap();
+        connection.write_all(stream).await.unwrap();
+        connection.shutdown().await.unwrap();
+        let mut all = String::new();
+        connection.read_to_string(&mut all).await.unwrap();
+        all
+    });
+    let msa = answers.split('\r').filter(|segment| segment.starts_with("MSA|"));
+    msa.map(|msa| {
+        let fields: Vec<&str> = msa.split('|').collect();
+        let field = |n: usize| fields.get(n).copied().unwrap_or_default();
+        format!("{} {} {}", field(1), field(2), field(4))
+    })
+    .collect()
+}
+
+#[test]
+fn numbered_messages_are_taken_in_their_turn_and_the_expected_number_is_said() {
+    let house = House::with(|settings| settings.sequence = true);
+    let question = b"\x0bMSH|^~\\&|HIS|H|GW|R|1||ADT^A08|Q|P|2.4|0\r\x1c\r";
+    assert_eq!(counted(&house, question), ["AA Q -1"]);
+    assert!(house.stored().is_empty(), "a question alone is nothing to keep");
+    let stream =
+        [numbered("1", "41"), numbered("2", "42"), numbered("2", "42"), numbered("4", "44")].concat();
+    assert_eq!(counted(&house, &stream), ["AA 1 41", "AA 2 42", "AE 2 43", "AE 4 43"]);
+    assert_eq!(counted(&house, &[&question[..], &numbered("3", "43")].concat()), ["AA Q 43", "AA 3 43"]);
+    assert_eq!(counted(&house, &[numbered("N", ""), numbered("O", "41")].concat()), ["AR N 44", "AE O 44"]);
+    assert_eq!(counted(&house, &[numbered("R", "-1"), numbered("7", "7")].concat()), ["AA R -1", "AA 7 7"]);
+    assert_eq!(house.stored().len(), 5);
+    let marks = house.store.marks.lock().unwrap().clone();
+    assert_eq!(marks, [b"41", b"42", b"43", &b"-1"[..], b"7"]);
+    assert_eq!(house.stats.view().refused, [(io::Refused::Sequence, 4)]);
+    // What is not taken does not count.
+    *house.store.refusing.lock().unwrap() = Some(Refusal::Disk);
+    assert_eq!(counted(&house, &numbered("8", "8")), ["AE 8 8"]);
+    *house.store.refusing.lock().unwrap() = None;
+    assert_eq!(counted(&house, &numbered("8", "8")), ["AA 8 8"]);
+}
+
+#[test]
+fn second_answers_go_to_the_return_address_in_order_and_are_tried_again() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("mllp://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let house = House::with(|settings| settings.ack_to = Some(target));
+    let read = |n: usize| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        let mut byte = [0];
+        while all.iter().filter(|b| **b == 0x1c).count() < n {
+            std::io::Read::read_exact(&mut stream, &mut byte).unwrap();
+            all.push(byte[0]);
+        }
+        std::io::Read::read_exact(&mut stream, &mut byte).unwrap();
+        all.push(byte[0]);
+        told(&all)
+    };
+    let stream =
+        [enhanced("1", "AL", "AL", ""), enhanced("2", "AL", "AL", "|ODD"), enhanced("3", "AL", "ER", "")];
+    assert_eq!(house.answers(&[&stream.concat()]), ["CA 1", "CA 2", "CA 3"]);
+    assert_eq!(read(2), ["AA 1", "AE 2"]);
+    // That connection is gone; the next answer finds a new one.
+    assert_eq!(house.answers(&[&enhanced("4", "NE", "AL", "")]), [""; 0]);
+    assert_eq!(read(1), ["AA 4"]);
+    // It is counted when it is written, which may be a moment after it was read.
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    while house.stats.view().told_late < 3 && std::time::Instant::now() < end {
+        std::thread::yield_now();
+    }
+    assert_eq!((house.stats.view().told_late, house.stats.view().untold), (3, 0));
 }

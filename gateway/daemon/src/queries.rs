@@ -275,5 +275,5 @@ fn unreadable(message: &[u8], why: &str, now: &ZonedDateTime) -> Vec<u8> {
     let header = hl7::Header::read(message).ok();
     let problem =
         hl7::ack::Problem { location: "MSH^1^18", code: hl7::ack::ErrorCode::DataType, text: why.to_owned() };
-    hl7::ack::build(header.as_ref(), (Code::Error, Stage::Application), Some(&problem), "HQ", now)
+    hl7::ack::build(header.as_ref(), (Code::Error, Stage::Application), Some(&problem), None, "HQ", now)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use buffer::{Buffer, OpenError, Options, Urgency};
 use feed::{Answers, CaptureId, FeedName, Outcomes};
+use hl7::sequence::Sequence;
 use io::Stats;
 use io::mllp;
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::certificates::Certificates;
 use crate::config::{Config, ConfigError, Destination, Feed, Mode};
@@ -73,6 +74,15 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// Where a feed's numbered messages stand cannot be read.
+    #[error("feed {name}: where its sequence numbers stand cannot be read")]
+    Sequence {
+        /// Which.
+        name: FeedName,
+        /// Why.
+        #[source]
+        source: buffer::ReadError,
+    },
     /// The control socket cannot be made.
     #[error("the control socket cannot be made")]
     Control(#[source] std::io::Error),
@@ -99,6 +109,8 @@ pub(crate) struct Shown {
     pub(crate) started: Timestamp,
     pub(crate) config: Mutex<Arc<Config>>,
     pub(crate) feeds: Mutex<BTreeMap<FeedName, Arc<Stats>>>,
+    /// Where the streams of feeds with numbered messages stand.
+    pub(crate) sequences: Mutex<BTreeMap<FeedName, Arc<tokio::sync::Mutex<Sequence>>>>,
     pub(crate) destinations: Mutex<BTreeMap<String, Arc<Mutex<uplink::Status>>>>,
     pub(crate) usage: Mutex<buffer::Usage>,
     pub(crate) site: render::fhir::Site,
@@ -145,6 +157,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         started,
         config: Mutex::new(Arc::new(config.clone())),
         feeds: Mutex::default(),
+        sequences: Mutex::default(),
         destinations: Mutex::default(),
         usage: Mutex::new(buffer.usage().unwrap_or_default()),
         site: site.clone(),
@@ -163,7 +176,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         }),
         outcomes: Arc::new(Fates { state: buffer.state().clone(), applied: fates }),
         shown: shown.clone(),
-        memory: Arc::new(Semaphore::new(mllp::MEMORY)),
+        memory: mllp::Memory::default(),
         enqueued: enqueued.clone(),
         feeds: BTreeMap::new(),
         destinations: BTreeMap::new(),
@@ -227,7 +240,7 @@ struct Gateway {
     answers: Arc<dyn Answers>,
     supervisor: Supervisor,
     shown: Arc<Shown>,
-    memory: Arc<Semaphore>,
+    memory: mllp::Memory,
     enqueued: Arc<Notify>,
     feeds: BTreeMap<FeedName, (SocketAddr, watch::Sender<Arc<mllp::Settings>>)>,
     destinations: BTreeMap<String, watch::Sender<Arc<uplink::Settings>>>,
@@ -366,6 +379,7 @@ impl Gateway {
             self.supervisor.finish(&format!("feed {name}")).await;
             self.feeds.remove(&name);
             lock(&self.shown.feeds).remove(&name);
+            lock(&self.shown.sequences).remove(&name);
         }
         for feed in &config.feeds {
             match self.feeds.get(&feed.name) {
@@ -412,7 +426,12 @@ impl Gateway {
         let stats = Arc::new(Stats::default());
         lock(&self.shown.feeds).insert(feed.name.clone(), stats.clone());
         self.feeds.insert(feed.name.clone(), (feed.listen, sender));
+        let stands = self.shown.buffer.mark(&feed.name, mllp::SEQUENCE_MARK);
+        let stands = stands.map_err(|source| RunError::Sequence { name: feed.name.clone(), source })?;
+        let sequence = Arc::new(tokio::sync::Mutex::new(Sequence::read(stands.as_deref())));
+        lock(&self.shown.sequences).insert(feed.name.clone(), sequence.clone());
         let context = mllp::Context {
+            sequence,
             intake: self.shown.buffer.intake(),
             outcomes: self.outcomes.clone(),
             answers: self.answers.clone(),
@@ -560,6 +579,9 @@ fn feed_settings(feed: &Feed, config: &Config) -> Result<mllp::Settings, RunErro
         when_full: feed.when_full,
         max_message: feed.max_message,
         max_connections: feed.max_connections,
+        max_per_peer: feed.max_per_peer,
+        ack_to: feed.ack_to.clone(),
+        sequence: feed.sequence,
         ack: feed.ack,
         queries: feed.queries.clone(),
         idle_timeout: feed.idle_timeout,

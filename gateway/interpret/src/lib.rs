@@ -47,6 +47,10 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
         return Interpretation::Test { processing_id: header.processing_id.clone() };
     }
     let (code, event) = (header.message_code.as_str(), header.trigger.as_str());
+    if message.segments().len() == 1 {
+        // As the link control of the sequence number protocol: it is about nobody.
+        return Interpretation::NotInterpreted { trigger: trigger_name(code, event) };
+    }
     let interpreted = match (code, event) {
         ("ADT", event) if adt::is_known(event) => adt::changes(message, context),
         (code, event) if oru::is_known(code, event) => {

@@ -271,3 +271,69 @@ fn a_result_without_a_value_and_one_below_its_limit_say_so() {
         (&serde_json::json!("<"), "0.01")
     );
 }
+
+#[test]
+fn numbered_messages_go_on_where_they_stood_after_the_gateway_was_killed() {
+    let mut house = House::with(&format!("{LIVE}sequence = \"on\"\n"));
+    let pid = Person::numbered(1).pid();
+    let message = |id: &str, number: &str| {
+        format!(
+            "MSH|^~\\&|SIM|H|GW|R|20261101||ADT^A08|{id}|P|2.4|{number}|||||UNICODE UTF-8\rEVN|A08|20261101\r{pid}\r"
+        )
+    };
+    let send = |sender: &mut Sender, id: &str, number: &str| {
+        let ack = sender.send(message(id, number).as_bytes()).unwrap();
+        let msa = ack.text.split('\r').find(|line| line.starts_with("MSA")).unwrap();
+        (ack.code, msa.split('|').nth(4).unwrap_or_default().to_owned(), msa.to_owned())
+    };
+    let told = |told: (String, String, String)| (told.0, told.1);
+    let of = |code: &str, number: &str| (code.to_owned(), number.to_owned());
+    let mut sender = house.sender();
+    assert_eq!(told(send(&mut sender, "S1", "7")), of("AA", "7"));
+    assert_eq!(told(send(&mut sender, "S2", "8")), of("AA", "8"));
+    house.gateway.kill();
+    house.gateway.start();
+    let mut sender = house.sender();
+    let (code, expected, why) = send(&mut sender, "S4", "10");
+    assert_eq!((code.as_str(), expected.as_str()), ("AE", "9"));
+    assert!(why.contains("9 is expected"), "{why}");
+    let question = b"MSH|^~\\&|SIM|H|GW|R|20261101||ADT^A08|Q|P|2.4|0\r";
+    let ack = sender.send(question).unwrap();
+    assert!(ack.text.contains("MSA|AA|Q||9\r"), "{}", ack.text);
+    assert_eq!(told(send(&mut sender, "S3", "9")), of("AA", "9"));
+    let resync = b"MSH|^~\\&|SIM|H|GW|R|20261101||ADT^A08|R|P|2.4|-1\r";
+    assert!(sender.send(resync).unwrap().text.contains("MSA|AA|R||-1\r"));
+    house.gateway.kill();
+    house.gateway.start();
+    assert_eq!(told(send(&mut house.sender(), "S9", "100")), of("AA", "100"));
+    house.gateway.settled();
+    assert_eq!(house.gateway.fates("S4"), [""; 0], "what was refused is not kept");
+    assert_eq!(house.gateway.fates("R"), ["not-interpreted"]);
+    let feeds = house.gateway.json(&["feeds"]);
+    assert_eq!(feeds["feeds"][0]["sequence"]["expected"], 101, "{feeds}");
+}
+
+#[test]
+fn the_table_of_peers_shows_who_is_connected_since_when_and_what_is_odd_about_them() {
+    let house = House::with(&format!("{LIVE}max_connections_per_peer = 1\n"));
+    let mut sender = house.sender();
+    let mut hospital = Hospital::new("P", 1);
+    for _ in 0..3 {
+        let message = hospital.adt("A08", &Person::numbered(1));
+        sender.raw(&[b"\x0b", message.1.as_slice(), b"\x1c\n"].concat()).unwrap();
+        assert_eq!(sender.ack().unwrap().code, "AA");
+    }
+    assert!(house.sender().ack().is_err());
+    let feeds = house.gateway.json(&["feeds"]);
+    let (feed, peer) = (&feeds["feeds"][0], &feeds["feeds"][0]["peers"][0]);
+    assert_eq!((&peer["connections"], &peer["messages"]), (&1.into(), &3.into()));
+    assert!(peer["since"].is_string() && peer["last"].is_string(), "{peer}");
+    assert_eq!(feed["refused"]["too-many-connections-of-peer"], 1);
+    let shown = house.gateway.cli(&["feeds"]).unwrap();
+    for says in
+        ["127.0.0.1", "3 frames ended in FS LF instead of FS CR, accepted", "max_connections_per_peer"]
+    {
+        assert!(shown.contains(says), "{says}: {shown}");
+    }
+    assert!(house.gateway.log().contains("(max_connections_per_peer = 1)"), "{}", house.gateway.log());
+}

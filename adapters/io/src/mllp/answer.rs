@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use feed::{Form, Refusal};
 use hl7::ack::{self, Code, ErrorCode, Problem, Stage};
+use hl7::sequence::Wrong;
 use hl7::{Header, Unreadable};
 use hl7_mllp_codec::MllpCodec;
 use jiff::ZonedDateTime;
@@ -67,15 +68,25 @@ pub(crate) fn not_asked() -> Problem {
     )
 }
 
-/// An answer. `nth` numbers the answers of this process.
+/// The refusal of a number that is not in its sequence.
+pub(crate) fn out_of_sequence(wrong: Wrong) -> Problem {
+    let code = match wrong {
+        Wrong::NoNumber => ErrorCode::RequiredFieldMissing,
+        _ => ErrorCode::Internal,
+    };
+    problem("MSH^1^13", code, &wrong.to_string())
+}
+
+/// An answer, with MSA-4 where numbers are counted. `nth` numbers the answers of this process.
 pub(crate) fn build(
     request: Option<&Header>,
     code: (Code, Stage),
     problem: Option<&Problem>,
+    expected: Option<i64>,
     nth: u64,
     now: &ZonedDateTime,
 ) -> Vec<u8> {
-    ack::build(request, code, problem, &control_id(nth, now), now)
+    ack::build(request, code, problem, expected, &control_id(nth, now), now)
 }
 
 /// The control id of an answer of ours.

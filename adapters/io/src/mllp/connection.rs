@@ -15,19 +15,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use feed::{Capture, CaptureId, Form, Outcome, Refusal};
+use feed::{Capture, CaptureId, Form, Mark, Outcome, Refusal};
 use hl7::Header;
 use hl7::ack::{Code, Problem, Protocol, Stage, When};
 use hl7::batch::Batch;
 use hl7::frame::{Event, Framer};
+use hl7::sequence::{Sequence, Turn};
 use jiff::ZonedDateTime;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Verdict};
+use super::memory::{Permits, Share};
+use super::returns::{Late, Returns};
 use super::transport::Transport;
 use super::{Context, Settings, WhenFull};
 use crate::Refused;
@@ -47,6 +50,8 @@ const QUIET: Duration = Duration::from_millis(500);
 const LATE: usize = 256;
 /// How long they may take when the sender has ended its side.
 const FINISH: Duration = Duration::from_secs(10);
+/// The key of the mark that says where a feed's stream of numbered messages stands.
+pub const SEQUENCE_MARK: &str = "sequence";
 
 /// Numbers the answers of this process.
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
@@ -59,19 +64,26 @@ struct Connection {
     context: Context,
     stop: CancellationToken,
     framer: Framer,
+    share: Share,
     /// Permits for what the framer holds.
-    memory: Option<OwnedSemaphorePermit>,
+    memory: Option<Permits>,
     frame_began: Option<Instant>,
+    returns: Returns,
     late: VecDeque<Late>,
     /// What becomes of the first of them.
     outcome: Option<Pending>,
 }
 
-/// A message whose sender waits for a second answer.
-struct Late {
-    header: Header,
-    capture: CaptureId,
-    wanted: When,
+/// What became of a message at the door.
+enum Taken {
+    /// It is kept, and MSA-4 where numbers are counted.
+    Kept(CaptureId, Option<i64>),
+    /// It only asked where the stream of numbers stands: MSA-4.
+    Asked(i64),
+    /// It is not kept.
+    Not { code: Code, problem: Problem, why: Refused, expected: Option<i64> },
+    /// It is not kept, and nothing is said: the gateway is stopping.
+    Stopping,
 }
 
 type Pending = Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
@@ -101,10 +113,11 @@ pub(super) async fn run(
     name: String,
     settings: watch::Receiver<Arc<Settings>>,
     context: Context,
+    returns: Returns,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let framer = Framer::new(settings.borrow().max_message);
-    let name = Arc::from(name);
+    let (name, share) = (Arc::from(name), context.memory.of(peer));
     let connection = Connection {
         stream,
         peer,
@@ -113,8 +126,10 @@ pub(super) async fn run(
         context,
         stop,
         framer,
+        share,
         memory: None,
         frame_began: None,
+        returns,
         late: VecDeque::new(),
         outcome: None,
     };
@@ -183,7 +198,7 @@ impl Connection {
         let permits = READ as u32;
         let ready = async {
             self.stream.readable().await?;
-            let permit = self.context.memory.clone().acquire_many_owned(permits).await;
+            let permit = self.share.acquire(permits, || self.context.stats.held_back(self.peer)).await;
             permit.map_err(|_| io::Error::other("the gateway is stopping"))
         };
         let permit = tokio::select! {
@@ -217,12 +232,8 @@ impl Connection {
     /// Gives back the permits of what has been handled.
     fn shrink(&mut self) {
         let held = self.framer.held();
-        if let Some(memory) = &mut self.memory {
-            let surplus = memory.num_permits().saturating_sub(held.next_multiple_of(READ));
-            drop(memory.split(surplus));
-            if memory.num_permits() == 0 {
-                self.memory = None;
-            }
+        if self.memory.as_mut().is_some_and(|memory| memory.shrink(held.next_multiple_of(READ))) {
+            self.memory = None;
         }
     }
 
@@ -254,7 +265,7 @@ impl Connection {
                 self.context.stats.refused(Refused::TooLarge);
                 let (header, problem) = answer::too_large(&head, self.settings.borrow().max_message);
                 self.keep(head, Form::Broken).await?;
-                self.answer(header.as_ref(), Code::Reject, Some(&problem)).await?;
+                self.answer(header.as_ref(), Code::Reject, Some(&problem), None).await?;
                 Ok(true)
             }
         }
@@ -265,7 +276,8 @@ impl Connection {
         let settings = self.settings.borrow().clone();
         if !settings.queries.iter().any(|network| network.contains(self.peer)) {
             self.context.stats.refused(Refused::Query);
-            self.write(Some(header), (Code::Reject, Stage::Application), Some(&answer::not_asked())).await?;
+            let code = (Code::Reject, Stage::Application);
+            self.write(Some(header), code, Some(&answer::not_asked()), None).await?;
             return Ok(true);
         }
         let asked = self.context.answers.answer(settings.feed.clone(), self.peer.to_string(), payload);
@@ -281,48 +293,55 @@ impl Connection {
         for fault in &batch.faults {
             log::warn!("feed {}: a batch from {}: {fault}", self.settings.borrow().feed, self.peer);
         }
-        // All are handed over before the first is waited for: they share the syncs of the disk.
+        // All are handed over before the first is waited for: they share the syncs of the disk. Numbered ones cannot: each
+        // has to be kept before the next has its turn.
+        let numbered = self.settings.borrow().sequence;
         let mut parts = Vec::new();
         for span in batch.messages() {
             let body = payload.slice(span.clone());
             let verdict = answer::judge(&body);
             let ticket = match &verdict {
-                Verdict::Take(_) => {
+                Verdict::Take(_) if !numbered => {
                     Some(self.context.intake.submit(self.capture(body.clone(), Form::Whole), None))
                 }
-                Verdict::Refuse { .. } => None,
+                _ => None,
             };
             parts.push((body, verdict, ticket));
         }
         self.context.stats.in_batch(parts.len());
         let (now, mut answers) = (self.now(), Vec::with_capacity(parts.len()));
         for (body, verdict, ticket) in parts {
-            let (header, code, problem) = match (verdict, ticket) {
-                (Verdict::Take(header), Some(ticket)) => {
-                    let committed = match ticket.await {
-                        Err(Refusal::Full | Refusal::Disk) => {
-                            self.commit(body, Form::Whole).await.map(|_| ())
-                        }
-                        other => other.map(|_| ()),
+            let (header, code, problem, expected) = match verdict {
+                Verdict::Take(header) => {
+                    let taken = match ticket {
+                        Some(ticket) => match ticket.await {
+                            Ok(commit) => Taken::Kept(commit.capture, None),
+                            Err(Refusal::Stopping) => Taken::Stopping,
+                            Err(_) => self.take(body, &header).await,
+                        },
+                        None => self.take(body, &header).await,
                     };
-                    match committed {
-                        Ok(()) => {
+                    match taken {
+                        Taken::Kept(_, expected) => {
                             self.context.stats.acknowledged(began.elapsed());
-                            (Some(header), Code::Accept, None)
+                            (Some(header), Code::Accept, None, expected)
                         }
-                        Err(Refusal::Stopping) => return Ok(false),
-                        Err(refusal) => (Some(header), Code::Error, Some(answer::not_taken(refusal))),
+                        Taken::Asked(expected) => (Some(header), Code::Accept, None, Some(expected)),
+                        Taken::Not { code, problem, why, expected } => {
+                            self.context.stats.refused(why);
+                            (Some(header), code, Some(problem), expected)
+                        }
+                        Taken::Stopping => return Ok(false),
                     }
                 }
-                (Verdict::Refuse { header, problem, why, .. }, _) => {
+                Verdict::Refuse { header, problem, why, .. } => {
                     self.context.stats.refused(why);
                     self.keep(body, Form::Junk).await?;
-                    (header, Code::Reject, Some(problem))
+                    (header, Code::Reject, Some(problem), None)
                 }
-                (Verdict::Take(_), None) => return Ok(false),
             };
-            let code = (code, Stage::Application);
-            answers.push(answer::build(header.as_deref(), code, problem.as_ref(), next_answer(), &now));
+            let (code, header) = ((code, Stage::Application), header.as_deref());
+            answers.push(answer::build(header, code, problem.as_ref(), expected, next_answer(), &now));
         }
         let control_id = answer::control_id(next_answer(), &now);
         let time = now.strftime("%Y%m%d%H%M%S%z").to_string();
@@ -338,26 +357,32 @@ impl Connection {
         let began = Instant::now();
         match answer::judge(&payload) {
             Verdict::Take(header) if header.message_code == "QBP" => self.query(&header, payload).await,
-            Verdict::Take(header) => match self.commit(payload, Form::Whole).await {
-                Ok(capture) => {
-                    let protocol = Protocol::of(&header, self.settings.borrow().ack);
-                    self.answer(Some(&header), Code::Accept, None).await?;
+            Verdict::Take(header) => match self.take(payload, &header).await {
+                Taken::Kept(capture, expected) => {
+                    let settings = self.settings.borrow().clone();
+                    let wanted = Protocol::of(&header, settings.ack).late();
+                    self.answer(Some(&header), Code::Accept, None, expected).await?;
                     self.context.stats.acknowledged(began.elapsed());
-                    if protocol.late() != When::Never {
-                        self.late.push_back(Late { header: *header, capture, wanted: protocol.late() });
+                    if wanted != When::Never {
+                        let late = Late { header: *header, capture, wanted };
+                        self.late.extend(self.returns.take(late, &settings, &self.context));
                     }
                     Ok(true)
                 }
-                Err(Refusal::Stopping) => Ok(false),
-                Err(refusal) => {
-                    let why = if refusal == Refusal::Full { Refused::Full } else { Refused::Disk };
+                Taken::Asked(expected) => {
+                    self.answer(Some(&header), Code::Accept, None, Some(expected)).await?;
+                    Ok(true)
+                }
+                Taken::Not { code, problem, why, expected } => {
                     self.context.stats.refused(why);
-                    if self.settings.borrow().when_full == WhenFull::Close {
+                    let full = matches!(why, Refused::Full | Refused::Disk);
+                    if full && self.settings.borrow().when_full == WhenFull::Close {
                         return Ok(false);
                     }
-                    self.answer(Some(&header), Code::Error, Some(&answer::not_taken(refusal))).await?;
+                    self.answer(Some(&header), code, Some(&problem), expected).await?;
                     Ok(true)
                 }
+                Taken::Stopping => Ok(false),
             },
             Verdict::Refuse { header, keep, problem, why } => {
                 self.context.stats.refused(why);
@@ -366,15 +391,52 @@ impl Connection {
                 {
                     return Ok(false);
                 }
-                self.answer(header.as_deref(), Code::Reject, Some(&problem)).await?;
+                self.answer(header.as_deref(), Code::Reject, Some(&problem), None).await?;
                 Ok(true)
             }
         }
     }
 
+    /// Takes a message, in its turn where numbers are counted.
+    async fn take(&mut self, body: Bytes, header: &Header) -> Taken {
+        if !self.settings.borrow().sequence {
+            return match self.commit(body, Form::Whole, None).await {
+                Ok(capture) => Taken::Kept(capture, None),
+                Err(refusal) => not_taken(refusal, None),
+            };
+        }
+        // Until this one is durable no other connection of the feed can take its turn.
+        let stream = self.context.sequence.clone();
+        let mut stream = stream.lock().await;
+        // Without segments of its own a 0 or -1 is about the link alone.
+        let bare = !body.trim_ascii().iter().any(|b| matches!(b, b'\r' | b'\n'));
+        let (after, answered) = match stream.judge(&header.sequence) {
+            Turn::Next { after, own } => (after, own),
+            Turn::Question if bare => return Taken::Asked(stream.expected()),
+            Turn::Question => (*stream, stream.expected()),
+            Turn::Reset => (Sequence::default(), -1),
+            Turn::Wrong(wrong) => {
+                return Taken::Not {
+                    code: if header.sequence.is_empty() { Code::Reject } else { Code::Error },
+                    problem: answer::out_of_sequence(wrong),
+                    why: Refused::Sequence,
+                    expected: Some(stream.expected()),
+                };
+            }
+        };
+        let mark = Mark { key: SEQUENCE_MARK.to_owned(), value: after.mark().into() };
+        match self.commit(body, Form::Whole, Some(mark)).await {
+            Ok(capture) => {
+                *stream = after;
+                Taken::Kept(capture, Some(answered))
+            }
+            Err(refusal) => not_taken(refusal, Some(stream.expected())),
+        }
+    }
+
     /// Keeps what is no message; false when the gateway is stopping.
     async fn keep(&mut self, bytes: Bytes, form: Form) -> io::Result<bool> {
-        Ok(!matches!(self.commit(bytes, form).await, Err(Refusal::Stopping)))
+        Ok(!matches!(self.commit(bytes, form, None).await, Err(Refusal::Stopping)))
     }
 
     fn capture(&self, body: Bytes, form: Form) -> Capture {
@@ -383,11 +445,11 @@ impl Connection {
     }
 
     /// Commits a capture. A feed that holds waits here for as long as the buffer is full, and reads nothing.
-    async fn commit(&mut self, body: Bytes, form: Form) -> Result<CaptureId, Refusal> {
+    async fn commit(&mut self, body: Bytes, form: Form, mark: Option<Mark>) -> Result<CaptureId, Refusal> {
         let capture = self.capture(body, form);
         let mut held = None;
         loop {
-            match self.context.intake.submit(capture.clone(), None).await {
+            match self.context.intake.submit(capture.clone(), mark.clone()).await {
                 Ok(commit) => return Ok(commit.capture),
                 Err(refusal @ (Refusal::Full | Refusal::Disk))
                     if self.settings.borrow().when_full == WhenFull::Hold =>
@@ -410,11 +472,12 @@ impl Connection {
         header: Option<&Header>,
         code: Code,
         problem: Option<&Problem>,
+        expected: Option<i64>,
     ) -> io::Result<()> {
         let mode = self.settings.borrow().ack;
         let protocol = header.map_or(Protocol::Original, |header| Protocol::of(header, mode));
         match protocol.at_once(code) {
-            Some(stage) => self.write(header, (code, stage), problem).await,
+            Some(stage) => self.write(header, (code, stage), problem, expected).await,
             None => Ok(()),
         }
     }
@@ -437,7 +500,7 @@ impl Connection {
         if !late.wanted.wants(code) {
             return Ok(());
         }
-        self.write(Some(&late.header), (code, Stage::Application), problem.as_ref()).await
+        self.write(Some(&late.header), (code, Stage::Application), problem.as_ref(), None).await
     }
 
     /// A sender that has said all it has to say may still wait for answers.
@@ -458,8 +521,9 @@ impl Connection {
         header: Option<&Header>,
         code: (Code, Stage),
         problem: Option<&Problem>,
+        expected: Option<i64>,
     ) -> io::Result<()> {
-        let answer = answer::build(header, code, problem, next_answer(), &self.now());
+        let answer = answer::build(header, code, problem, expected, next_answer(), &self.now());
         self.write_framed(&answer::frame(&answer)).await
     }
 
@@ -481,8 +545,18 @@ impl Connection {
 }
 
 /// The number of the next answer.
-fn next_answer() -> u64 {
+pub(super) fn next_answer() -> u64 {
     ANSWERS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The answer to a message that the buffer did not take.
+fn not_taken(refusal: Refusal, expected: Option<i64>) -> Taken {
+    let why = match refusal {
+        Refusal::Stopping => return Taken::Stopping,
+        Refusal::Full => Refused::Full,
+        Refusal::Disk => Refused::Disk,
+    };
+    Taken::Not { code: Code::Error, problem: answer::not_taken(refusal), why, expected }
 }
 
 /// Waits for what is waited for, if anything is.

@@ -1,7 +1,10 @@
-//! The MLLP listener.
+//! MLLP: the listener, and the connections that are made to others.
 
 mod answer;
 mod connection;
+mod link;
+mod memory;
+mod returns;
 mod transport;
 
 use core::net::IpAddr;
@@ -12,22 +15,25 @@ use std::sync::Arc;
 
 use feed::{Answers, FeedName, Intake, Outcomes};
 use hl7::ack;
+use hl7::sequence::Sequence;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+pub use connection::SEQUENCE_MARK;
+pub use link::{Link, LinkFailure, Target, TargetError};
+pub use memory::Memory;
+
+use returns::Returns;
 use transport::Transport;
 
 use crate::{Cidr, Refused, Stats};
-
-/// Bytes that all feeds together may hold in flight: 64 MiB (contract 10).
-pub const MEMORY: usize = 64 << 20;
 
 /// How long connections may take to finish what is in hand when the listener stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -53,6 +59,12 @@ pub struct Settings {
     pub max_message: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Most connections of one peer at a time.
+    pub max_per_peer: usize,
+    /// Where the second answers of enhanced mode go; none: over the connection that the message came on.
+    pub ack_to: Option<Target>,
+    /// Whether the sequence number protocol is spoken.
+    pub sequence: bool,
     /// Who may ask (QBP).
     pub queries: Vec<Cidr>,
     /// How messages are acknowledged.
@@ -86,8 +98,10 @@ pub struct Context {
     pub outcomes: Arc<dyn Outcomes>,
     /// Who answers queries.
     pub answers: Arc<dyn Answers>,
-    /// Permits for bytes in flight, shared by all feeds; made with [`MEMORY`] permits.
-    pub memory: Arc<Semaphore>,
+    /// Bytes in flight, shared by all feeds.
+    pub memory: Memory,
+    /// Where the feed's stream of numbered messages stands. Held while the message whose turn it is becomes durable.
+    pub sequence: Arc<Mutex<Sequence>>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// The feed's counters.
@@ -105,6 +119,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
+    let (returns, telling) = Returns::start(&settings, &context, &stop);
     let mut quiet_until: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -118,16 +133,24 @@ pub async fn serve(
                 let current = settings.borrow().clone();
                 if let Some(why) = refusal(&current, &context.stats, peer) {
                     context.stats.refused(why);
+                    if why == Refused::TooManyOfPeer {
+                        context.stats.too_many_of(peer);
+                    }
                     // Ten thousand of them are counted, not told one by one.
                     if quiet_until.is_none_or(|until| Instant::now() >= until) {
                         quiet_until = Some(Instant::now() + SAY_AGAIN);
-                        log::warn!("feed {}: connection from {peer} closed: {}", current.feed, why.code());
+                        let limit = limit(&current, why);
+                        log::warn!(
+                            "feed {}: connection from {peer} closed: {}{limit}",
+                            current.feed,
+                            why.code()
+                        );
                     }
                     continue;
                 }
-                context.stats.connected(peer);
+                context.stats.connected(peer, (context.clock)());
                 let (settings, context, stop) = (settings.clone(), context.clone(), stop.clone());
-                connections.spawn(guarded(stream, peer, settings, context, stop));
+                connections.spawn(guarded(stream, peer, settings, context, returns.clone(), stop));
             }
             // The peer went away before it was accepted, or there are no descriptors left for a moment.
             Err(error) => {
@@ -145,14 +168,28 @@ pub async fn serve(
         );
         connections.shutdown().await;
     }
+    drop(returns);
+    telling.finish().await;
     Ok(())
+}
+
+/// The limit that a connection is refused by, as it is named in the configuration.
+fn limit(settings: &Settings, why: Refused) -> String {
+    match why {
+        Refused::TooManyConnections => format!(" (max_connections = {})", settings.max_connections),
+        Refused::TooManyOfPeer => format!(" (max_connections_per_peer = {})", settings.max_per_peer),
+        _ => String::new(),
+    }
 }
 
 fn refusal(settings: &Settings, stats: &Stats, peer: IpAddr) -> Option<Refused> {
     if !settings.allow.iter().any(|network| network.contains(peer)) {
         return Some(Refused::NotAllowed);
     }
-    (stats.open_connections() >= settings.max_connections).then_some(Refused::TooManyConnections)
+    if stats.open_connections() >= settings.max_connections {
+        return Some(Refused::TooManyConnections);
+    }
+    (stats.open_of(peer) >= settings.max_per_peer).then_some(Refused::TooManyOfPeer)
 }
 
 /// One connection; a panic in it ends it alone.
@@ -161,6 +198,7 @@ async fn guarded(
     peer: IpAddr,
     settings: watch::Receiver<Arc<Settings>>,
     context: Context,
+    returns: Returns,
     stop: CancellationToken,
 ) {
     /// Counts the connection out, whatever ends it.
@@ -186,7 +224,7 @@ async fn guarded(
                 }
             },
         };
-        connection::run(transport, peer, name, settings, context, stop).await
+        connection::run(transport, peer, name, settings, context, returns, stop).await
     };
     match catch(run).await {
         Some(Ok(())) => {}
@@ -201,7 +239,7 @@ async fn handshake(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<T
     let said = |kind, error: &dyn core::fmt::Display| io::Error::new(kind, format!("TLS handshake: {error}"));
     let accepted = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
     match accepted {
-        Ok(Ok(stream)) => Ok(Transport::Tls { stream: Box::new(stream), drained: false }),
+        Ok(Ok(stream)) => Ok(Transport::tls(stream.into())),
         // What a client without TLS sends is no TLS record: MLLP begins with VT.
         Ok(Err(error)) if error.to_string().contains("InvalidContentType") => {
             Err(said(error.kind(), &"the sender speaks no TLS, which this feed wants"))

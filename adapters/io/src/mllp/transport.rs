@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
 /// A connection's stream.
 pub(super) enum Transport {
@@ -17,6 +17,11 @@ pub(super) enum Transport {
 }
 
 impl Transport {
+    /// TLS over a connection, after its handshake.
+    pub(super) fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Self::Tls { stream: Box::new(stream), drained: false }
+    }
+
     /// Waits until there may be something to read.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match self {

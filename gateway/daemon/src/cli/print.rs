@@ -120,12 +120,39 @@ pub(super) fn feeds(value: &Value) {
         for (why, n) in feed["refused"].as_object().into_iter().flatten() {
             println!("  {}: {n} refused: {why}", text(&feed["name"]));
         }
-        for peer in list(&feed["peers"]) {
-            for note in list(&peer["notes"]) {
-                println!("  {}: {}: {}", text(&feed["name"]), text(&peer["peer"]), text(note));
-            }
+        if let Some(ack_to) = feed["ack_to"].as_object() {
+            println!(
+                "  {}: {} acknowledgements told at {}, {} could not be told{}",
+                text(&feed["name"]),
+                text(&ack_to["told"]),
+                text(&ack_to["address"]),
+                text(&ack_to["untold"]),
+                if ack_to["failing"] == true { "; it takes none just now" } else { "" },
+            );
         }
     }
+    peers(feeds);
+}
+
+/// Who is connected, since when, and what an engineer should know about each.
+fn peers(feeds: &[Value]) {
+    let all = || feeds.iter().flat_map(|feed| list(&feed["peers"]).iter().map(move |peer| (feed, peer)));
+    if all().next().is_none() {
+        return;
+    }
+    println!();
+    let rows = all().map(|(feed, peer)| {
+        vec![
+            text(&feed["name"]),
+            text(&peer["peer"]),
+            text(&peer["connections"]),
+            text(&peer["since"]),
+            text(&peer["messages"]),
+            text(&peer["last"]),
+            list(&peer["notes"]).iter().map(text).collect::<Vec<_>>().join("; "),
+        ]
+    });
+    table(&["feed", "peer", "open", "since", "messages", "last", "notes"], rows.collect());
 }
 
 pub(super) fn captures(value: &Value) {

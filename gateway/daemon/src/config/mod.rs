@@ -13,7 +13,7 @@ use buffer::MaxSize;
 use feed::FeedName;
 use interpret::{Meaning, Numbers};
 use io::Cidr;
-use io::mllp::WhenFull;
+use io::mllp::{Target, WhenFull};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use model::{Authority, RecordKind};
@@ -122,6 +122,12 @@ pub struct Feed {
     pub max_message: usize,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Most connections of one peer at a time.
+    pub max_per_peer: usize,
+    /// Where second answers of enhanced mode go.
+    pub ack_to: Option<Target>,
+    /// Whether the sequence number protocol is spoken.
+    pub sequence: bool,
     /// Who may ask (PIX, PDQ).
     pub queries: Vec<Cidr>,
     /// When its silence is alarmed.

@@ -10,7 +10,7 @@ use buffer::MaxSize;
 use feed::FeedName;
 use interpret::{Meaning, Numbers};
 use io::Cidr;
-use io::mllp::WhenFull;
+use io::mllp::{Target, WhenFull};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use model::{Authority, RecordKind, Scope, Scoping};
@@ -255,9 +255,22 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         _ => Err("at most 16MiB: all feeds together hold 64 MiB in flight".to_owned()),
     });
     let max_connections = section.number("max_connections", 256, 1..=4096, report);
+    let max_per_peer = section.number("max_connections_per_peer", 128.min(max_connections), 1..=4096, report);
+    let ack_to = section.read("ack_to", None, report, |text| match text {
+        "" => Ok(None),
+        text if Target::is_secure(text) => {
+            Err("acknowledgements are returned without TLS: mllp://HOST:PORT".to_owned())
+        }
+        text => text.parse::<Target>().map(Some).map_err(|error| error.to_string()),
+    });
+    let sequence = section.read("sequence", false, report, |text| match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off"),
+    });
     let idle_timeout = section.read("idle_timeout", None, report, parse::maybe_duration);
     let frame_timeout = section.read("frame_timeout", Duration::from_secs(30), report, parse::duration);
-    section.later(&[("codes", ""), ("ack_to", ""), ("sequence", "off")], report);
+    section.later(&[("codes", "")], report);
     section.finish(report);
     let all = [
         Authority::Identity,
@@ -280,6 +293,9 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         when_full,
         max_message,
         max_connections,
+        max_per_peer,
+        ack_to,
+        sequence,
         queries,
         silence,
         ack,

@@ -123,11 +123,13 @@ type Counters = Vec<(String, String, i64)>;
 fn feed_list(shown: &Held, counters: &Counters) -> Vec<Value> {
     let config = lock(&shown.config).clone();
     let stats = lock(&shown.feeds).clone();
+    let sequences = lock(&shown.sequences).clone();
     let list = config.feeds.iter().map(|feed| {
         let view = stats.get(&feed.name).map(|stats| stats.view());
         let peers = view.iter().flat_map(|view| &view.peers).map(|(peer, notes)| {
             json!({
-                "peer": peer, "connections": notes.connections, "messages": notes.messages, "notes": notes.words(),
+                "peer": peer, "connections": notes.connections, "since": notes.since, "messages": notes.messages,
+                "last": notes.last, "notes": notes.words(),
             })
         });
         let view = view.as_ref();
@@ -148,6 +150,20 @@ fn feed_list(shown: &Held, counters: &Counters) -> Vec<Value> {
             "timeouts": view.map_or(0, |v| v.timeouts),
             "refused": view.map(|v| v.refused.iter().map(|(why, n)| (why.code(), *n)).collect::<BTreeMap<_, _>>()),
             "counts": of(counters, feed.name.as_str(), "exception-"),
+            "limits": {
+                "connections": feed.max_connections, "connections_per_peer": feed.max_per_peer,
+                "message_bytes": feed.max_message,
+            },
+            // A message on its way holds it: then it is shown the next time.
+            "sequence": sequences.get(&feed.name).filter(|_| feed.sequence).and_then(|sequence| {
+                sequence.try_lock().ok().map(|sequence| json!({ "expected": sequence.expected() }))
+            }),
+            "ack_to": feed.ack_to.as_ref().map(|target| json!({
+                "address": target.to_string(),
+                "told": view.map_or(0, |v| v.told_late),
+                "untold": view.map_or(0, |v| v.untold),
+                "failing": view.is_some_and(|v| v.return_failing),
+            })),
             "peers": peers.collect::<Vec<_>>(),
         })
     });

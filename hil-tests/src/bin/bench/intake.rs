@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::load::{Load, load};
@@ -43,6 +43,9 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
                 when_full: mllp::WhenFull::Hold,
                 max_message: 16 << 20,
                 max_connections: 1024,
+                max_per_peer: 1024,
+                ack_to: None,
+                sequence: false,
                 idle_timeout: None,
                 frame_timeout: Duration::from_secs(30),
                 zone: TimeZone::UTC,
@@ -51,7 +54,8 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
                 intake: buffer.intake(),
                 outcomes: Arc::new(Nobody),
                 answers: Arc::new(Nobody),
-                memory: Arc::new(Semaphore::new(mllp::MEMORY)),
+                memory: mllp::Memory::default(),
+                sequence: Arc::default(),
                 clock: Arc::new(Timestamp::now),
                 stats: Arc::default(),
             };
