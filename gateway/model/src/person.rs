@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Identifier, PartialTime, PersonId, PersonName, Sex, Trust};
+use crate::{Identifier, PartialTime, PersonId, PersonName, Position, Sex, Trust};
 
 /// What is held about a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Person {
     /// Whether a feed with authority over demographics has spoken; before that it is a stub (contract 6).
     #[serde(default)]
     pub authoritative: bool,
+    /// Where the last word of such a feed stands in time. A number that another feed adds later is no such word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<Position>,
 }
 
 /// A number and how far it is trusted.

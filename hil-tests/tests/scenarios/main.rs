@@ -9,6 +9,7 @@ mod operation;
 mod persons;
 mod platform;
 mod queries;
+mod rerun;
 mod strict;
 mod tls;
 mod visits;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use hil_tests::gateway::{Gateway, LIVE, Setup, destination};
 use hil_tests::mllp::Sender;
 use hil_tests::platform::Embedded;
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -35,14 +37,37 @@ impl House {
 
     /// With these lines in the feed's section.
     fn with(feed: &str) -> Self {
+        Self::with_feeds(&[("his", feed)])
+    }
+
+    /// With these feeds: name, and the lines of its section.
+    fn with_feeds(feeds: &[(&str, &str)]) -> Self {
         let runtime = Runtime::new().unwrap();
         let dir = tempfile::tempdir().unwrap().keep();
         let platform = runtime.block_on(Embedded::start(&dir));
         let destinations = destination("region", &platform.url, Some(&platform.ca));
-        let setup = Setup { feeds: &[("his", feed)], destinations, ..Setup::default() };
+        let setup = Setup { feeds, destinations, ..Setup::default() };
         let mut gateway = Gateway::new(env!("CARGO_BIN_EXE_demo"), &setup);
         gateway.start();
         Self { _runtime: runtime, platform, gateway }
+    }
+
+    /// Configures it anew, with these feeds, and waits until that is in force.
+    fn reload(&mut self, feeds: &[(&str, &str)]) {
+        let destinations = destination("region", &self.platform.url, Some(&self.platform.ca));
+        self.gateway.configure(&Setup { feeds, destinations, ..Setup::default() });
+        let before = self.gateway.log().matches("the configuration is in force").count();
+        self.gateway.signal(Signal::HUP);
+        self.gateway.wait_for("the new configuration", |gateway| {
+            gateway.log().matches("the configuration is in force").count() > before
+        });
+    }
+
+    /// Sends a message to the feed with this index; it has to be accepted, and settled.
+    fn to_feed(&self, feed: usize, message: &(String, Vec<u8>)) {
+        let ack = Sender::connect(self.gateway.ports[feed]).unwrap().send(&message.1).unwrap();
+        assert_eq!(ack.code, "AA", "{}", ack.text);
+        self.gateway.settled();
     }
 
     fn sender(&self) -> Sender {

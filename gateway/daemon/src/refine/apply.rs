@@ -15,6 +15,9 @@ use super::prepare::{Marker, Prepared, Reading};
 use super::records::{Applier, Effects, Stop};
 use super::rules::{FeedRules, REVISION, Rules};
 
+/// Why a delivery was not sent: its destination is only observed.
+const DESTINATION_OBSERVE: &str = "destination-observe";
+
 /// Why a capture is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -47,7 +50,7 @@ pub(crate) fn capture(
         Reading::Read(interpretation, _) => interpretation,
     };
     let Some(feed) = feed else { return quarantine(tx, &item, Reason::NoSuchFeed) };
-    if cause == Cause::Arrived && duplicate(tx, &item)? {
+    if cause == Cause::Arrived && duplicate(tx, rules, &item)? {
         return Ok(());
     }
     match interpretation {
@@ -67,8 +70,11 @@ fn damaged(tx: &mut Tx<'_>, item: &Marker) -> Result<(), StateError> {
     quarantine(tx, item, Reason::Damaged)
 }
 
-/// Whether the sender sent the very same message before. What was not delivered yet is tried again at once.
-fn duplicate(tx: &mut Tx<'_>, item: &Marker) -> Result<bool, StateError> {
+/// Whether the sender sent the very same message before, and that one did what it could: then this one does nothing. What
+/// of the first is dead, or was kept back by a destination that is live by now, is sent again. One that came to nothing (held
+/// in quarantine, only observed, not understood) becomes the duplicate of this one, which is read by the rules of today: a
+/// sender's feed is rerun by sending it again.
+fn duplicate(tx: &mut Tx<'_>, rules: &Rules, item: &Marker) -> Result<bool, StateError> {
     let Some(control_id) = &item.control_id else { return Ok(false) };
     let seen = tx.seen(&item.feed, control_id.as_bytes())?;
     let Some(first) = seen.filter(|seen| seen.content == item.content && seen.capture != item.id) else {
@@ -76,13 +82,29 @@ fn duplicate(tx: &mut Tx<'_>, item: &Marker) -> Result<bool, StateError> {
         tx.see(&item.feed, control_id.as_bytes(), item.id, item.content)?;
         return Ok(false);
     };
+    if tx.exception(first.capture)?.is_some_and(|first| came_to_nothing(&first.outcome)) {
+        tx.clear_exception(first.capture, item.received)?;
+        let earlier = Marker { id: first.capture, ..item.clone() };
+        except(tx, &earlier, Outcome::Duplicate { of: item.id }, "sent-again", "")?;
+        tx.see(&item.feed, control_id.as_bytes(), item.id, item.content)?;
+        return Ok(false);
+    }
+    let live = |number| rules.destinations.iter().any(|d| d.number == number && d.live);
     for delivery in deliveries_of(tx, first.capture)? {
-        if delivery.state == DeliveryState::Dead {
+        let kept_back = delivery.state == DeliveryState::Withheld
+            && delivery.reason == DESTINATION_OBSERVE
+            && live(delivery.destination);
+        if delivery.state == DeliveryState::Dead || kept_back {
             requeue(tx, &delivery, item.received)?;
         }
     }
     except(tx, item, Outcome::Duplicate { of: first.capture }, "duplicate", "")?;
     Ok(true)
+}
+
+/// Whether a capture that ended so has had no effect, and may have one when it is read again.
+const fn came_to_nothing(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Quarantined | Outcome::Observed | Outcome::NotInterpreted | Outcome::Withheld)
 }
 
 /// What one group of a capture did.
@@ -119,11 +141,16 @@ fn changes_of(
         let each = numbered.map(|(change, group)| {
             group_of(tx, rules, feed, item, change, cause).map_err(|stop| Refusal { group, stop })
         });
-        each.collect::<Result<Vec<Done>, Refusal>>()
+        let all = each.collect::<Result<Vec<Done>, Refusal>>()?;
+        // What a feed that is only observed says must not change what others send: nothing of it stays.
+        if feed.live { Ok(all) } else { Err(Refusal { group: 0, stop: Stop::Observed }) }
     });
     let all = match applied {
         Ok(all) => all,
         Err(Refusal { stop: Stop::State(error), .. }) => return Err(error),
+        Err(Refusal { stop: Stop::Observed, .. }) => {
+            return except(tx, item, Outcome::Observed, "feed-observe", "");
+        }
         Err(Refusal { stop: Stop::Quarantine(reason), .. }) if groups == 1 => {
             return quarantine(tx, item, reason);
         }
@@ -150,9 +177,6 @@ fn changes_of(
             item.received,
         )?;
         tx.count("withdrawn", item.feed.as_str(), 1)?;
-    }
-    if !feed.live {
-        return except(tx, item, Outcome::Observed, "feed-observe", "");
     }
     let sending = Sending {
         capture: item.id,
@@ -244,7 +268,7 @@ pub(crate) fn enqueue(
                 tx.put_detour(*parted, destination.number, lane, id)?;
             }
             if !destination.live {
-                tx.settle(id, &unsent(SettledAs::Withheld, "destination-observe", sending.at))?;
+                tx.settle(id, &unsent(SettledAs::Withheld, DESTINATION_OBSERVE, sending.at))?;
             } else if part.iter().all(|touched| !touched.current) {
                 tx.settle(id, &unsent(SettledAs::Superseded, "older", sending.at))?;
             }

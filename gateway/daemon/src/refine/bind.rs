@@ -22,16 +22,17 @@ pub(crate) enum Bound {
     Unscoped,
 }
 
-/// Looks `number` up for `person`, who is meant by way of `under`. An operator's release bound it a second time, to this
-/// person and date: that binding comes first.
+/// Looks `number` up for `person`, who is meant by way of `under`; it is counted in the period of `counted`. An operator's
+/// release bound it a second time, to this person and date: that binding comes first.
 pub(crate) fn look_up(
     tx: &Tx<'_>,
     ring: &Ring,
     number: &Number,
     (person, under): (PersonId, PersonId),
+    counted: Option<Date>,
     date: Option<Date>,
 ) -> Result<Bound, StateError> {
-    let Some(parts) = number.parts(date) else { return Ok(Bound::Unscoped) };
+    let Some(parts) = number.parts(counted) else { return Ok(Bound::Unscoped) };
     let parts = parts.to_vec();
     for id in [under, person] {
         let released = released(&parts, id, date);
@@ -54,6 +55,22 @@ pub(crate) fn look_up(
     } else {
         Bound::Conflict
     })
+}
+
+/// The day in whose period a number of a message without a date of its own is counted: the period of `day`, or the one
+/// before where the number is bound only there (a stay that began last year).
+pub(crate) fn counted(tx: &Tx<'_>, ring: &Ring, number: &Number, day: Date) -> Result<Date, StateError> {
+    let before = match number.scope {
+        model::Scope::Global => return Ok(day),
+        model::Scope::Year => day.first_of_year().yesterday(),
+        model::Scope::Day | model::Scope::InstrumentDay => day.yesterday(),
+    };
+    let Ok(before) = before else { return Ok(day) };
+    let bound = |day| {
+        let parts = number.parts(Some(day)).unwrap_or_default();
+        Ok::<_, StateError>(tx.binding(blind(ring, &parts))?.is_some())
+    };
+    Ok(if !bound(day)? && bound(before)? { before } else { day })
 }
 
 /// Binds the number that `parts` stand for, if it is not bound yet or was bound without a date.

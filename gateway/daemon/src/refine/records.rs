@@ -41,6 +41,8 @@ pub(crate) struct Touched {
 pub(crate) enum Stop {
     /// It is kept and listed under this reason.
     Quarantine(Reason),
+    /// Its feed is only observed.
+    Observed,
     /// The state failed.
     State(StateError),
 }
@@ -108,7 +110,7 @@ impl Applier<'_, '_> {
     ) -> Result<(), Stop> {
         let id = RecordId::from(self.person);
         let previous = held::record(self.tx, id)?;
-        let place = self.place(previous.as_ref(), event);
+        let here = self.place(previous.as_ref(), event);
         let mut next = match previous.as_ref().map(|p| &p.body) {
             Some(Body::Person(person)) => person.clone(),
             _ => Person::default(),
@@ -118,24 +120,31 @@ impl Applier<'_, '_> {
             self.loser(&change, resolved, event)?;
         }
         let marks = change.marks.clone();
-        if !place.older {
+        let demographics = self.feed.may(Authority::Demographics) && self.under == self.person;
+        // A registration that arrives late still says more than the stub that a report has made meanwhile.
+        let stated_before = if demographics { next.stated } else { previous.as_ref().map(|p| p.position) };
+        let word = place(stated_before, event, &self.provenance);
+        if !word.older {
             if let Some(name) = change.name.value() {
                 self.tx.put_ident("name", &name.folded(), self.under, Trust::Claimed as u8)?;
             }
             // What is said under the number of one who was merged into the person never changes what is said under its own.
-            next.apply(change, self.feed.may(Authority::Demographics) && self.under == self.person);
+            next.apply(change, demographics);
         }
         let same = previous.as_ref().is_some_and(|p| p.body == Body::Person(next.clone()));
+        if demographics && !word.older && (!same || about_person) {
+            next.stated = Some(word.position);
+        }
         // A report brings its person along; only what is about the person says it again when nothing changed.
         if same && !about_person {
             return Ok(());
         }
-        let current = !(place.older && same);
+        let current = !(here.older && same);
         if !same {
             effects.alike = self.alike(&next)?;
         }
         if current {
-            self.put(id, Body::Person(next), place, None, resolved, marks)?;
+            self.put(id, Body::Person(next), here, None, resolved, marks)?;
         }
         effects.touched.push(Touched { id, kind: RecordKind::Person, current });
         Ok(())
@@ -239,7 +248,15 @@ impl Applier<'_, '_> {
         effects: &mut Effects,
     ) -> Result<Option<RecordId>, Stop> {
         let date = change.start.value().and_then(PartialTime::date);
-        let Some(parts) = self.parts(&change.number, date)? else { return Ok(None) };
+        let counted = match (date, event.and_then(PartialTime::date)) {
+            (None, Some(day)) => Some(bind::counted(self.tx, &self.rules.ring, &change.number, day)?),
+            (date, _) => date,
+        };
+        let Some(parts) = self.parts(&change.number, counted, date)? else {
+            // Nothing tells the visit from another of that number: said, not dropped.
+            let stop = Err(Stop::Quarantine(Reason::NoIdentity));
+            return if self.feed.may(Authority::Encounter) { stop } else { Ok(None) };
+        };
         let id = bind::id(&self.rules.id_key, "visit", &parts, &[]);
         let previous = held::record(self.tx, id)?;
         if !self.feed.may(Authority::Encounter) {
@@ -282,7 +299,7 @@ impl Applier<'_, '_> {
         let numbers = [change.report.filler.as_ref(), change.report.placer.as_ref(), specimen];
         let mut bound = Vec::new();
         for number in numbers.into_iter().flatten() {
-            if let Some(parts) = self.parts(number, date)? {
+            if let Some(parts) = self.parts(number, date, date)? {
                 bound.push((number.clone(), parts));
             }
         }
@@ -375,12 +392,18 @@ impl Applier<'_, '_> {
     }
 
     /// The parts that the number's ids are made of; none where its scope needs a date that is not there.
-    fn parts(&self, number: &Number, date: Option<Date>) -> Result<Option<Vec<String>>, Stop> {
-        match bind::look_up(self.tx, &self.rules.ring, number, (self.person, self.under), date)? {
+    fn parts(
+        &self,
+        number: &Number,
+        counted: Option<Date>,
+        date: Option<Date>,
+    ) -> Result<Option<Vec<String>>, Stop> {
+        let who = (self.person, self.under);
+        match bind::look_up(self.tx, &self.rules.ring, number, who, counted, date)? {
             Bound::Agrees(parts) => Ok(Some(parts)),
             Bound::Unscoped => Ok(None),
             Bound::Conflict if self.released => {
-                let parts = number.parts(date).map(|parts| bind::released(&parts, self.under, date));
+                let parts = number.parts(counted).map(|parts| bind::released(&parts, self.under, date));
                 Ok(parts)
             }
             Bound::Conflict => Err(Stop::Quarantine(Reason::IdConflict)),

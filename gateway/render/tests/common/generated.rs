@@ -202,6 +202,7 @@ fn person() -> BoxedStrategy<Body> {
                 see_also: Vec::new(),
                 deleted,
                 authoritative,
+                stated: None,
             })
         })
         .boxed()

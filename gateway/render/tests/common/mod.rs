@@ -118,6 +118,7 @@ pub(crate) fn person() -> Record {
             see_also: Vec::new(),
             deleted: false,
             authoritative: true,
+            stated: None,
         }),
     )
 }
