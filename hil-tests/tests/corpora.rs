@@ -193,7 +193,9 @@ fn account(tally: &mut Tally, peer: &NodePeer, file: &Path, control_id: &str, wa
 /// Whether an Observation, as JSON, holds what an OBX says: its code, and its value, unit and range word by word as far as
 /// neither an escape nor a delimiter touches them.
 fn holds(observation: &str, obx: &Obx) -> bool {
-    let parts = [&obx.code, &obx.value, &obx.unit, &obx.range];
+    // A document stands in a Binary of its own.
+    let value = if obx.kind == "ED" { "" } else { &obx.value };
+    let parts = [&obx.code, value, &obx.unit, &obx.range];
     let words = parts.into_iter().flat_map(|part| part.split(['^', '~', '&', '\\', '"', ' ', '\t']));
     let plain =
         |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-'));

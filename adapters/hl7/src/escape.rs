@@ -5,58 +5,100 @@ use std::borrow::Cow;
 use crate::charset::Charset;
 use crate::header::Delimiters;
 
+/// A piece of a text with escapes.
+enum Piece<'a> {
+    /// As written.
+    Text(&'a str),
+    /// What an escape stands for.
+    Char(char),
+    /// The bytes of a hexadecimal escape.
+    Bytes(Vec<u8>),
+}
+
 /// Decodes the escapes in the text of one component.
 pub(crate) fn decode<'a>(text: &'a str, delimiters: Delimiters, charset: Charset) -> Cow<'a, str> {
-    let escape = char::from(delimiters.escape);
-    if !text.contains(escape) {
+    if !text.contains(char::from(delimiters.escape)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
+    walk(text, delimiters, &mut |piece| {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Char(c) => out.push(c),
+            Piece::Bytes(bytes) => match charset.decode(&bytes) {
+                Some(text) => out.push_str(&text),
+                None => return false,
+            },
+        }
+        true
+    });
+    Cow::Owned(out)
+}
+
+/// The bytes of one component whose hexadecimal escapes stand for bytes rather than for characters; none where it has no
+/// such escape.
+pub(crate) fn bytes(text: &str, delimiters: Delimiters, charset: Charset) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut any = false;
+    walk(text, delimiters, &mut |piece| {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(&charset.encode(text)),
+            Piece::Char(c) => out.extend_from_slice(&charset.encode(c.encode_utf8(&mut [0; 4]))),
+            Piece::Bytes(bytes) => {
+                any = true;
+                out.extend_from_slice(&bytes);
+            }
+        }
+        true
+    });
+    any.then_some(out)
+}
+
+/// Visits the pieces of `text` in order. A sequence that `visit` does not take is no sequence: it comes again as text.
+fn walk(text: &str, delimiters: Delimiters, visit: &mut dyn FnMut(Piece<'_>) -> bool) {
+    let escape = char::from(delimiters.escape);
     let mut rest = text;
     while let Some(start) = rest.find(escape) {
         let (before, after) = (&rest[..start], &rest[start + 1..]);
-        out.push_str(before);
+        visit(Piece::Text(before));
         let Some(end) = after.find(escape) else {
             // A lone escape character is text.
             rest = &rest[start..];
             break;
         };
-        if sequence(&after[..end], delimiters, charset, &mut out) {
+        if sequence(&after[..end], delimiters, visit) {
             rest = &after[end + 1..];
         } else {
             // Not an escape: kept as written. The second character may begin one.
-            out.push(escape);
-            out.push_str(&after[..end]);
+            visit(Piece::Text(&rest[start..start + 1 + end]));
             rest = &after[end..];
             if !rest[1..].contains(escape) {
                 break;
             }
         }
     }
-    out.push_str(rest);
-    Cow::Owned(out)
+    visit(Piece::Text(rest));
 }
 
 /// Decodes one sequence; false when it is none.
-fn sequence(name: &str, delimiters: Delimiters, charset: Charset, out: &mut String) -> bool {
-    match name {
-        "F" => out.push(char::from(delimiters.field)),
-        "S" => out.push(char::from(delimiters.component)),
-        "T" => out.push(char::from(delimiters.subcomponent)),
-        "R" => out.push(char::from(delimiters.repetition)),
-        "E" => out.push(char::from(delimiters.escape)),
+fn sequence(name: &str, delimiters: Delimiters, visit: &mut dyn FnMut(Piece<'_>) -> bool) -> bool {
+    let c = match name {
+        "F" => char::from(delimiters.field),
+        "S" => char::from(delimiters.component),
+        "T" => char::from(delimiters.subcomponent),
+        "R" => char::from(delimiters.repetition),
+        "E" => char::from(delimiters.escape),
         // Highlighting has no meaning here.
-        "H" | "N" => {}
-        ".br" | ".sp" | ".ce" => out.push('\n'),
-        _ => match name.strip_prefix('X').map(hex) {
-            Some(Some(bytes)) => match charset.decode(&bytes) {
-                Some(text) => out.push_str(&text),
-                None => return false,
-            },
-            _ => return false,
-        },
-    }
-    true
+        "H" | "N" => return true,
+        ".br" | ".sp" | ".ce" => '\n',
+        _ => {
+            return match name.strip_prefix('X').map(hex) {
+                Some(Some(bytes)) => visit(Piece::Bytes(bytes)),
+                _ => false,
+            };
+        }
+    };
+    visit(Piece::Char(c))
 }
 
 fn hex(digits: &str) -> Option<Vec<u8>> {
@@ -85,6 +127,16 @@ mod tests {
         assert_eq!(decoded(r"line\.br\line \H\bold\N\"), "line\nline bold");
         assert_eq!(decoded(r"\X8F7C\"), "\u{5f22}");
         assert_eq!(decoded(r"\X41\\X42\"), "AB");
+    }
+
+    #[test]
+    fn hexadecimal_escapes_are_bytes_where_bytes_are_asked_for() {
+        let delimiters =
+            Delimiters { field: b'|', component: b'^', repetition: b'~', escape: b'\\', subcomponent: b'&' };
+        let bytes = |text| bytes(text, delimiters, Charset::Gb18030);
+        assert_eq!(bytes(r"\XFFD8FF\a\T\\XE0\"), Some(b"\xff\xd8\xffa&\xe0".to_vec()));
+        assert_eq!(bytes("\u{5f22}\\X00\\"), Some(b"\x8f\x7c\x00".to_vec()));
+        assert_eq!((bytes("plain"), bytes(r"a\F\b"), bytes(r"\X4\")), (None, None, None));
     }
 
     #[test]

@@ -276,6 +276,11 @@ impl<'m> Component<'m> {
     pub fn text(&self) -> Cow<'m, str> {
         self.0.text()
     }
+
+    /// Its bytes, in the character set of the message, where it holds bytes in hexadecimal escapes.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        escape::bytes(self.0.raw, self.0.delimiters, self.0.charset)
+    }
 }
 
 impl<'m> Part<'m> {

@@ -14,6 +14,9 @@ use crate::Class;
 pub struct Item {
     /// Entries that have to be there; they come earlier in the list.
     pub depends_on: Vec<usize>,
+    /// Entries that it speaks of; they come earlier too. When one of them is refused it has to be written anew before it
+    /// goes.
+    pub names: Vec<usize>,
 }
 
 /// What became of an entry.
@@ -25,6 +28,8 @@ pub enum EntryEnd {
     Dead(String),
     /// What it depends on was refused.
     Held,
+    /// What it names was refused: it was not sent as it was written.
+    Stale,
 }
 
 /// What to do next.
@@ -76,10 +81,16 @@ impl Attempt {
                     .depends_on
                     .iter()
                     .any(|d| matches!(ends[*d], Some(EntryEnd::Dead(_) | EntryEnd::Held)));
+                let stale = items[*n]
+                    .names
+                    .iter()
+                    .any(|d| matches!(ends[*d], Some(EntryEnd::Dead(_) | EntryEnd::Stale)));
                 if held {
                     ends[*n] = Some(EntryEnd::Held);
+                } else if stale {
+                    ends[*n] = Some(EntryEnd::Stale);
                 }
-                !held
+                !held && !stale
             });
             if group.is_empty() {
                 self.queue.pop_front();
@@ -173,7 +184,9 @@ impl Attempt {
         let waiting: Vec<usize> = self.queue.iter().flatten().copied().collect();
         let mut seen = BTreeSet::new();
         waiting.iter().all(|n| {
-            let ok = self.items[*n].depends_on.iter().all(|d| seen.contains(d) || !waiting.contains(d));
+            let item = &self.items[*n];
+            let ground = item.depends_on.iter().chain(&item.names);
+            let ok = ground.clone().all(|d| seen.contains(d) || !waiting.contains(d));
             seen.insert(*n);
             ok
         })
@@ -188,7 +201,7 @@ mod tests {
 
     /// Patient, Encounter, results, report; everything depends on the patient, the report on the encounter too.
     fn bundle(results: usize) -> Vec<Item> {
-        let on = |depends_on: &[usize]| Item { depends_on: depends_on.to_vec() };
+        let on = |depends_on: &[usize]| Item { depends_on: depends_on.to_vec(), names: Vec::new() };
         let mut items = vec![on(&[]), on(&[0])];
         items.extend((0..results).map(|_| on(&[0])));
         items.push(on(&[0, 1]));
@@ -222,6 +235,17 @@ mod tests {
         let (ends, _) = run(bundle(3), &[0]);
         assert_eq!(ends[0], EntryEnd::Dead("422".to_owned()));
         assert!(ends[1..].iter().all(|end| *end == EntryEnd::Held));
+    }
+
+    #[test]
+    fn what_names_a_refused_entry_is_not_sent_before_it_is_written_anew() {
+        let mut items = bundle(3);
+        items[5].names = vec![2, 3, 4];
+        let (ends, _) = run(items.clone(), &[3]);
+        assert_eq!((&ends[3], &ends[5]), (&EntryEnd::Dead("422".to_owned()), &EntryEnd::Stale));
+        assert!([0, 1, 2, 4].iter().all(|n| ends[*n] == EntryEnd::Delivered));
+        let (ends, requests) = run(items, &[]);
+        assert!(ends.iter().all(|end| *end == EntryEnd::Delivered) && requests == 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod adt;
 mod context;
+mod document;
 mod field;
 mod oru;
 mod patient;

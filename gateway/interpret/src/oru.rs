@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hl7::{Message, Segment};
 use model::{
-    Change, Coded, LabResult, Mark, NumberKind, PartialTime, Report, ReportChange, ReportStatus, ResultKey,
-    ResultStatus, Specimen, Value,
+    Attachment, Change, Coded, LabResult, Mark, NumberKind, PartialTime, Report, ReportChange, ReportStatus,
+    ResultKey, ResultStatus, Specimen, Value,
 };
 
 use crate::field::{Times, coded, number, text, whole_text};
@@ -90,14 +90,18 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
     }
     let person = patient::change(pid, &times, context);
     let encounter = adt::referenced(message, &times, context);
+    let attachments = reports.iter_mut().flat_map(|report| report.attachments.drain(..)).collect();
     let reports = reports.into_iter().map(Reading::finish).collect();
-    Ok(Change { trigger, event, person, merged: Vec::new(), encounter, diagnoses: Vec::new(), reports })
+    let (merged, diagnoses) = (Vec::new(), Vec::new());
+    Ok(Change { trigger, event, person, merged, encounter, diagnoses, reports, attachments })
 }
 
 /// A report while its segments are read.
 struct Reading {
     report: Report,
     marks: Vec<Mark>,
+    /// Documents that are values of its results.
+    attachments: Vec<Attachment>,
     bound: Option<PartialTime>,
     /// What tells apart results that nothing else does.
     seen: BTreeMap<(String, String, String), u32>,
@@ -146,7 +150,7 @@ impl Reading {
             notes: Vec::new(),
         };
         let bound = orc.and_then(|orc| times.read(&orc.field(9)).ok().flatten());
-        Ok(Self { report, marks, bound, seen: BTreeMap::new(), open_text: None })
+        Ok(Self { report, marks, attachments: Vec::new(), bound, seen: BTreeMap::new(), open_text: None })
     }
 
     /// The numbers of an ORC that stands behind its OBR.
@@ -179,7 +183,7 @@ impl Reading {
         });
         let sub_id = whole_text(obx.field(4).first()).unwrap_or_default();
         let instance = text(obx.field(21).component(1)).unwrap_or_default();
-        let value = value(obx, status, times, &mut marks);
+        let value = value(obx, status, times, &mut self.attachments, &mut marks);
         let kind = match obx.field(2).text().trim() {
             "TX" => Some("TX"),
             "FT" => Some("FT"),

@@ -175,6 +175,22 @@ fn each_group_of_a_merge_is_a_change_and_an_update_takes_the_first_person_only()
     assert_eq!(changed(&adt("A08", &format!("{}\r{}", pid(1), pid(2)))).person.identifiers.len(), 1);
 }
 
+#[test]
+fn a_document_in_a_report_is_the_value_of_its_result_and_its_content_stands_beside() {
+    let change = changed(&oru("OBR|1|P1|F1|X^Y|||||||||||||||||||||F\r\
+        OBX|1|ED|PDF^\u{62a5}\u{544a}^L||LIS^AP^PDF^Base64^JVBERi0xLjQgeA==||||||F\r\
+        OBX|2|ED|NONE||^TEXT^html^Base64^||||||F\r\
+        OBX|3|ED|BAD||^AP^PDF^Base64^JVBER||||||F\r\
+        OBX|4|RP|AT||https://pacs.example/1^^image^JPEG||||||F"));
+    let [one] = change.attachments.as_slice() else { panic!("{:?}", change.attachments) };
+    let results = &change.reports[0].report.results;
+    assert_eq!(results[0].value, Value::Enclosed(vec![one.enclosed()]));
+    assert_eq!(results[1].value, Value::Absent(Absent::Unknown));
+    assert_eq!(results[2].value, Value::Text("^AP^PDF^Base64^JVBER".to_owned()));
+    assert_eq!(results[2].doubtful, ["OBX-5"]);
+    assert!(matches!(&results[3].value, Value::Enclosed(documents) if documents[0].record().is_none()));
+}
+
 /// An unsolicited laboratory observation.
 fn oul(event: &str, segments: &str) -> String {
     oru(segments).replace("ORU^R01", &format!("OUL^{event}"))

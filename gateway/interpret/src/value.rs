@@ -1,30 +1,39 @@
 //! Values (OBX-5) by their type (OBX-2).
 
 use hl7::Segment;
-use model::{Absent, Comparator, Mark, ResultStatus, Value};
+use model::{Absent, Attachment, Comparator, Mark, ResultStatus, Value};
 
-use crate::doubt;
 use crate::field::{Times, coded, text, whole_text};
 use crate::range::{comparator, decimal};
+use crate::{document, doubt};
 
-/// Reads the value of an OBX. What is not of its type goes as text and is marked.
+/// Reads the value of an OBX. What is not of its type goes as text and is marked. The contents of documents are added to
+/// `attachments`.
 pub(crate) fn value(
     obx: Segment<'_>,
     status: ResultStatus,
     times: &Times<'_>,
+    attachments: &mut Vec<Attachment>,
     marks: &mut Vec<Mark>,
 ) -> Value {
     let field = obx.field(5);
-    let kind = obx.field(2).text().trim().to_owned();
-    if field.is_empty() || field.is_null() {
+    let kind = obx.field(2).text();
+    let kind = kind.trim();
+    if field.is_empty() || field.is_null() || kind == "ED" && document::is_empty(&field) {
         let absent = if status == ResultStatus::Cancelled { Absent::NotPerformed } else { Absent::Unknown };
         return Value::Absent(absent);
+    }
+    if kind == "ED"
+        && let Some(documents) = document::embedded(&field, attachments, marks)
+    {
+        return documents;
     }
     let source = field.repetitions().filter_map(whole_text).collect::<Vec<_>>().join("\n");
     if source.len() >= 2 && source.bytes().all(|b| b == b'*') {
         return Value::Absent(Absent::Masked);
     }
-    let read = match kind.as_str() {
+    let read = match kind {
+        "RP" => document::pointed(&field, marks),
         "NM" => number(&source),
         "SN" => structured(obx),
         "ST" | "TX" | "FT" => Some(Value::Text(source.clone())),
@@ -34,6 +43,7 @@ pub(crate) fn value(
         }
         "DT" | "TS" | "DTM" => times.read(&field).ok().flatten().map(Value::Time),
         "TM" => time_of_day(&source),
+        "ED" => None,
         _ => {
             doubt(marks, "OBX-2");
             return plain(&source);

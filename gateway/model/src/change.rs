@@ -1,8 +1,8 @@
 //! What one capture states: the output of interpretation and the input of [`crate::Person::apply`] and its like.
 
 use crate::{
-    Address, Attending, Coded, DiagnosisKind, EncounterClass, EncounterStatus, Field, Identifier, Mark,
-    Number, PartialTime, PersonName, Report, Sex,
+    Address, Attachment, Attending, Coded, DiagnosisKind, EncounterClass, EncounterStatus, Field, Identifier,
+    Mark, Number, PartialTime, PersonName, Report, Sex,
 };
 
 /// What one capture states, or one of its groups where it is about several persons.
@@ -22,6 +22,8 @@ pub struct Change {
     pub diagnoses: Vec<DiagnosisChange>,
     /// Laboratory reports.
     pub reports: Vec<ReportChange>,
+    /// Documents that its records refer to by their digest.
+    pub attachments: Vec<Attachment>,
 }
 
 /// The message that a change came in.

@@ -4,6 +4,8 @@
 //! [`Person::apply`] and its like turn a previous record and a change into the next record.
 
 mod apply;
+mod attachment;
+pub mod base64;
 mod change;
 mod coded;
 mod encounter;
@@ -24,6 +26,7 @@ mod sex;
 mod time;
 
 pub use apply::Applied;
+pub use attachment::{Attachment, Content, Enclosure, Fingerprint};
 pub use change::{Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Trigger, VisitStep};
 pub use coded::{Coded, Coding};
 pub use encounter::{

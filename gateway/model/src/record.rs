@@ -4,7 +4,9 @@ use feed::{CaptureId, FeedName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Diagnosis, Encounter, Identifier, PartialTime, Person, PersonId, Position, RecordId, Report};
+use crate::{
+    Attachment, Diagnosis, Encounter, Identifier, PartialTime, Person, PersonId, Position, RecordId, Report,
+};
 
 /// One record: the current state of one thing about one person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,8 @@ pub enum Body {
     Diagnosis(Diagnosis),
     /// A laboratory report with its results.
     Report(Box<Report>),
+    /// The content of a document.
+    Attachment(Box<Attachment>),
 }
 
 /// Kinds of records, numbered as stored.
@@ -57,6 +61,8 @@ pub enum RecordKind {
     Diagnosis = 3,
     /// A laboratory report.
     LabReport = 4,
+    /// The content of a document. It goes with the records that refer to it and is chosen with them.
+    Attachment = 13,
 }
 
 /// Where a state came from.
@@ -129,6 +135,17 @@ impl Body {
         person.map(linked).unwrap_or_default().into_iter()
     }
 
+    /// The records that hold the content of its documents: a destination needs them first.
+    pub fn attachments(&self) -> impl Iterator<Item = RecordId> {
+        let report = match self {
+            Self::Report(report) => Some(report),
+            _ => None,
+        };
+        report
+            .into_iter()
+            .flat_map(|report| report.enclosures().filter_map(|(_, document)| document.record()))
+    }
+
     /// What kind of record it makes.
     pub const fn kind(&self) -> RecordKind {
         match self {
@@ -136,6 +153,7 @@ impl Body {
             Self::Encounter(_) => RecordKind::Encounter,
             Self::Diagnosis(_) => RecordKind::Diagnosis,
             Self::Report(_) => RecordKind::LabReport,
+            Self::Attachment(_) => RecordKind::Attachment,
         }
     }
 }
@@ -148,6 +166,7 @@ impl RecordKind {
             2 => Self::Encounter,
             3 => Self::Diagnosis,
             4 => Self::LabReport,
+            13 => Self::Attachment,
             _ => return None,
         })
     }
@@ -164,6 +183,7 @@ impl RecordKind {
             Self::Encounter => "encounter",
             Self::Diagnosis => "diagnosis",
             Self::LabReport => "lab-report",
+            Self::Attachment => "attachment",
         }
     }
 }

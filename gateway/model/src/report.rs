@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Coded, LabResult, Number, PartialTime};
+use crate::{Coded, Enclosure, LabResult, Number, PartialTime, Value};
 
 /// A laboratory report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,27 @@ impl ReportStatus {
     /// Whether a clinician may rely on it.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Final | Self::Corrected)
+    }
+}
+
+impl Report {
+    /// Its documents, each with the result that it is the value of.
+    pub fn enclosures(&self) -> impl Iterator<Item = (&LabResult, &Enclosure)> {
+        self.results.iter().flat_map(|result| {
+            let documents: &[Enclosure] = match &result.value {
+                Value::Enclosed(documents) => documents,
+                _ => &[],
+            };
+            documents.iter().map(move |document| (result, document))
+        })
+    }
+
+    /// Its documents, to be told their records.
+    pub fn enclosures_mut(&mut self) -> impl Iterator<Item = &mut Enclosure> {
+        self.results.iter_mut().flat_map(|result| match &mut result.value {
+            Value::Enclosed(documents) => documents.as_mut_slice(),
+            _ => &mut [],
+        })
     }
 }
 

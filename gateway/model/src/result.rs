@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Coded, PartialTime};
+use crate::{Coded, Enclosure, PartialTime};
 
 /// One result of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,8 @@ pub enum Value {
     Time(PartialTime),
     /// A time of day, as FHIR `time`.
     TimeOfDay(String),
+    /// Documents.
+    Enclosed(Vec<Enclosure>),
 }
 
 /// Why there is no value.
@@ -202,7 +204,7 @@ impl Value {
     /// The value as the source wrote it; empty where there is none.
     pub fn source(&self) -> String {
         match self {
-            Self::Absent(_) => String::new(),
+            Self::Absent(_) | Self::Enclosed(_) => String::new(),
             Self::Number { source, .. } | Self::Ratio { source, .. } | Self::Range { source, .. } => {
                 source.clone()
             }

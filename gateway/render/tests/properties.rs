@@ -78,8 +78,14 @@ proptest! {
 fn generated_bundles_are_left_for_a_validator() {
     let mut file = File::create(concat!(env!("CARGO_TARGET_TMPDIR"), "/bundles.ndjson")).unwrap();
     let mut runner = TestRunner::deterministic();
-    let fixed =
-        [common::person(), common::visit(), common::diagnosis(), common::report(vec![common::glucose()])];
+    let fixed = [
+        common::person(),
+        common::visit(),
+        common::diagnosis(),
+        common::report(vec![common::glucose()]),
+        common::document(),
+        common::report(vec![common::enclosing()]),
+    ];
     let generated = (0..400).map(|_| generated::record().new_tree(&mut runner).unwrap().current());
     for (at, one) in fixed.into_iter().chain(generated).enumerate() {
         let ids = record(&one, &site(), &Refused::default()).into_iter().map(|e| e.id);

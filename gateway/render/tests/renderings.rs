@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{decimal, diagnosis, glucose, json, person, report, result, site, visit};
+use common::{decimal, diagnosis, document, enclosing, glucose, json, person, report, result, site, visit};
 use model::{Absent, Body, Coded, Comparator, Mark, Record, Value};
 use render::fhir::{Entry, Refused, Stage, bundle, position_of, record};
 
@@ -58,6 +58,39 @@ fn a_laboratory_report_with_its_specimen_and_results() {
         result("TYPE", "\u{83cc}\u{79cd}", both),
     ]));
     insta::assert_snapshot!("report", shown(&entries));
+}
+
+#[test]
+fn a_document_is_a_binary_that_its_report_and_its_result_refer_to() {
+    let elsewhere = model::Content::Elsewhere { url: "https://pacs.example/1".to_owned() };
+    let slide = model::Enclosure { media_type: Some("image/jpeg".to_owned()), content: elsewhere };
+    let results = vec![enclosing(), result("SLIDE", "\u{5207}\u{7247}", Value::Enclosed(vec![slide]))];
+    let entries = [rendered(&document()), rendered(&report(results))].concat();
+    assert_eq!(position_of(&entries[0].body), Some(document().position));
+    assert_eq!(of_kind(&entries, "DiagnosticReport")[0]["status"], "final");
+    insta::assert_snapshot!("document", shown(&entries));
+}
+
+#[test]
+fn a_document_that_the_destination_refuses_or_nobody_can_read_is_named_in_a_partial_report() {
+    let one = report(vec![enclosing(), glucose()]);
+    let content = one.body.attachments().next().unwrap();
+    let mut unreadable = enclosing();
+    if let Value::Enclosed(documents) = &mut unreadable.value {
+        documents[0].content = model::Content::Unreadable;
+    }
+    let refused = Refused::from_iter([(content, Stage::LeftOut)]);
+    for (one, refused) in [(one, refused), (report(vec![unreadable, glucose()]), Refused::default())] {
+        let entries = record(&one, &site(), &refused);
+        let main = &of_kind(&entries, "DiagnosticReport")[0];
+        assert_eq!((&main["status"], main["result"].as_array().unwrap().len()), (&"partial".into(), 2));
+        let form = &main["presentedForm"][0];
+        assert_eq!((&form["title"], form.get("url")), (&"\u{68c0}\u{9a8c}\u{62a5}\u{544a}".into(), None));
+        let reasons = form["extension"].as_array().unwrap();
+        assert!(reasons.iter().any(|extension| extension["valueCode"] == "error"), "{form}");
+        let observation = &of_kind(&entries, "Observation")[0];
+        assert_eq!(observation["dataAbsentReason"]["coding"][0]["code"], "error");
+    }
 }
 
 #[test]

@@ -58,6 +58,10 @@ pub struct Seen {
     pub back_in_time: u64,
     /// Puts that brought another content at a position that was there.
     pub same_position_other_content: u64,
+    /// How often each was put.
+    pub puts: BTreeMap<String, u64>,
+    /// Links of what was put to what was neither there nor put with it.
+    pub dangling: u64,
 }
 
 struct Shared {
@@ -245,11 +249,34 @@ fn apply(
             }
             None => "201",
         };
+        *seen.puts.entry(url.clone()).or_default() += 1;
         seen.resources.insert(url, body);
         answers.push(json!({ "response": { "status": status, "etag": "W/\"1\"" } }));
     }
+    for entry in &entries {
+        let mut links = Vec::new();
+        collect_links(&entry["resource"], &mut links);
+        seen.dangling += links.iter().filter(|link| !seen.resources.contains_key(**link)).count() as u64;
+    }
     let answer = json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": answers });
     Ok(json_response(200, answer.to_string().into_bytes()))
+}
+
+/// Literal references of a resource, and addresses of documents that are held here.
+fn collect_links<'v>(value: &'v Value, links: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field.as_str() {
+                    Some(link) if name == "reference" => links.push(link),
+                    Some(link) if name == "url" && link.starts_with("Binary/") => links.push(link),
+                    _ => collect_links(field, links),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_links(item, links)),
+        _ => {}
+    }
 }
 
 fn outcome(status: u16, code: &str) -> Response<Full<Bytes>> {

@@ -64,6 +64,11 @@ impl Tx<'_> {
             sql,
             (record.as_bytes(), destination, event.as_microsecond(), capture.to_i64(), revision),
         )?;
+        self.forgive(destination, record)
+    }
+
+    /// What a destination refused of a record before no longer stands.
+    pub(super) fn forgive(&self, destination: u16, record: RecordId) -> Result<(), StateError> {
         let sql = "DELETE FROM dead_resource WHERE record = ?1 AND destination = ?2";
         self.execute(sql, (record.as_bytes(), destination))?;
         Ok(())

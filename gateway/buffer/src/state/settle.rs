@@ -68,8 +68,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets a delivery that has ended wait again, at its own place: ahead of everything in its lane that came later.
-    /// One that waits already stays as it is.
+    /// Lets a delivery that has ended wait again, at its own place: ahead of everything in its lane that came later. What
+    /// was refused of its records is tried again. One that waits already stays as it is.
     ///
     /// # Errors
     /// When the database fails, there is no such delivery or its capture is no longer kept.
@@ -81,6 +81,9 @@ impl Tx<'_> {
         self.still_kept(delivery.capture)?;
         let sql = "UPDATE delivery SET state = 0, reason = '', settled = NULL WHERE id = ?1";
         self.execute(sql, [id.0])?;
+        for of in &delivery.refs {
+            self.forgive(delivery.destination, of.record)?;
+        }
         self.join_lane(&delivery.lane_key(), id, at)?;
         if !delivery.state.is_open() {
             self.add_ref(delivery.capture, delivery.destination, at)?;

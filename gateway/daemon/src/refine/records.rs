@@ -5,9 +5,9 @@ use interpret::Reason;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{
-    Authority, Body, Change, Diagnosis, Encounter, EncounterChange, IdentifierKind, Mark, Number,
-    PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record, RecordId, RecordKind, Report,
-    ReportChange, Trust,
+    Attachment, Authority, Body, Change, Content, Diagnosis, Encounter, EncounterChange, Fingerprint,
+    IdentifierKind, Mark, Number, PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record,
+    RecordId, RecordKind, Report, ReportChange, Trust,
 };
 
 use super::bind::{self, Bound};
@@ -91,6 +91,7 @@ impl Applier<'_, '_> {
             });
             self.state(id, body, event.as_ref(), encounter, resolved, Vec::new(), &mut effects)?;
         }
+        self.keep(change.attachments, resolved)?;
         for report in change.reports {
             if !self.feed.may(Authority::Result) {
                 return Err(Stop::Quarantine(Reason::NoAuthority));
@@ -289,7 +290,7 @@ impl Applier<'_, '_> {
 
     fn report(
         &mut self,
-        change: ReportChange,
+        mut change: ReportChange,
         encounter: Option<RecordId>,
         resolved: &Resolved,
         effects: &mut Effects,
@@ -324,6 +325,11 @@ impl Applier<'_, '_> {
             Body::Report(report) => Some(*report),
             _ => None,
         });
+        for document in change.report.enclosures_mut() {
+            if let Content::Held { record, print } = &mut document.content {
+                *record = Some(self.content(print));
+            }
+        }
         let (next, applied) = Report::apply(held, change);
         if applied.withdrawn {
             marks.push(Mark::Withdrawn);
@@ -343,6 +349,30 @@ impl Applier<'_, '_> {
         }
         effects.touched.push(Touched { id, kind: RecordKind::LabReport, current: applied.changed });
         Ok(())
+    }
+
+    /// Keeps the contents of documents. One that is held already only stays as long as this capture: it is sent to whoever
+    /// has never had it, not again.
+    fn keep(&mut self, attachments: Vec<Attachment>, resolved: &Resolved) -> Result<(), Stop> {
+        for attachment in attachments {
+            let id = self.content(&attachment.print);
+            let mut record = match held::record(self.tx, id)? {
+                Some(record) => record,
+                None => {
+                    let place = place(None, None, &self.provenance);
+                    let body = Body::Attachment(Box::new(attachment));
+                    self.record(id, body, place, None, resolved, Vec::new())
+                }
+            };
+            record.position.capture = record.position.capture.max(self.provenance.capture);
+            held::put(self.tx, &record)?;
+        }
+        Ok(())
+    }
+
+    /// The record of a content of this person.
+    fn content(&self, print: &Fingerprint) -> RecordId {
+        self.rules.id_key.id("attachment", &[&self.under.to_string(), &print.sha256])
     }
 
     /// Puts a record that is replaced as a whole, unless what is held is later.
@@ -378,17 +408,30 @@ impl Applier<'_, '_> {
     ) -> Result<(), Stop> {
         // The number that it came with first: whose an order or a visit was, it stays when a merge is taken back.
         let first = held::record(self.tx, id)?.and_then(|previous| previous.came_with);
-        let record = Record {
+        let record = self.record(id, body, place, encounter, resolved, marks);
+        let came_with = first.or_else(|| record.came_with.clone());
+        Ok(held::put(self.tx, &Record { came_with, ..record })?)
+    }
+
+    fn record(
+        &self,
+        id: RecordId,
+        body: Body,
+        place: Place,
+        encounter: Option<RecordId>,
+        resolved: &Resolved,
+        marks: Vec<Mark>,
+    ) -> Record {
+        Record {
             id,
             person: self.person,
             position: place.position,
             provenance: self.provenance.clone(),
-            came_with: first.or_else(|| resolved.came_with.clone()),
+            came_with: resolved.came_with.clone(),
             encounter,
             marks,
             body,
-        };
-        Ok(held::put(self.tx, &record)?)
+        }
     }
 
     /// The parts that the number's ids are made of; none where its scope needs a date that is not there.

@@ -1,6 +1,6 @@
 //! One delivery: read, chosen, rendered, sent, settled.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use buffer::{
@@ -46,6 +46,8 @@ impl Flight {
 struct Parcel {
     record: Record,
     refused: Refused,
+    /// What it does without because of an earlier delivery, with the reasons.
+    dead: Vec<DeadResource>,
     sent: Option<Position>,
     /// Not of this delivery, but needed by what is.
     ground: bool,
@@ -142,12 +144,19 @@ impl Sender {
             self.settle(id, SettledAs::Superseded, "newer", urgency, tally).await?;
             return Ok(false);
         }
+        tally.dead.extend(chosen.iter().flat_map(|parcel| parcel.dead.iter().cloned()));
         // Each round a refused part is reduced further; two stages and the whole make three.
-        for _ in 0..=2 {
+        let mut rounds = 3;
+        loop {
             let dead = self.round(settings, &delivery, &chosen, tries, tally).await?;
             if dead.is_empty() {
                 break;
             }
+            if rounds == 0 {
+                // A destination that refuses something else every time.
+                return Err(Stop::Retry(Ended::Lane, "refused anew".to_owned()));
+            }
+            rounds -= 1;
             for (record, resource, stage, reason) in dead {
                 let resource_id = *resource.as_bytes();
                 tally.dead.retain(|dead| dead.resource != resource_id);
@@ -182,6 +191,11 @@ impl Sender {
     ) -> Result<Vec<Parcel>, Stop> {
         let mut chosen = Vec::with_capacity(parcels.len());
         for parcel in parcels {
+            if parcel.record.body.kind() == RecordKind::Attachment {
+                // A content never changes, and this one was never sent.
+                chosen.push(parcel);
+                continue;
+            }
             let current = parcel.record.position;
             // What only has to be there may be newer than the delivery: it goes as it stands.
             let of = if parcel.ground { current.capture } else { delivery.position.capture };
@@ -229,11 +243,7 @@ impl Sender {
             .iter()
             .flat_map(|parcel| fhir::record(&parcel.record, &settings.site, &parcel.refused))
             .collect();
-        let index = |id: &RecordId| entries.iter().position(|entry| entry.id == *id);
-        let items = entries
-            .iter()
-            .map(|entry| Item { depends_on: entry.depends_on.iter().filter_map(index).collect() });
-        let mut attempt = Attempt::new(items.collect(), tries);
+        let mut attempt = Attempt::new(items(&entries, parcels), tries);
         let mut nth = 0;
         loop {
             match attempt.step() {
@@ -317,10 +327,21 @@ impl Sender {
                     let stage = if can_reduce { Stage::WithoutValue } else { Stage::LeftOut };
                     reduced.push((entry.record, entry.id, stage, reason.clone()));
                 }
+                Some(EntryEnd::Dead(reason)) if entry.kind == fhir::main_type(RecordKind::Attachment) => {
+                    // Whatever refers to it goes without it and says so.
+                    let without = parcels.iter().filter(|parcel| {
+                        parcel.record.body.attachments().any(|attachment| attachment == entry.id)
+                    });
+                    reduced.extend(without.map(|parcel| {
+                        (parcel.record.id, entry.id, Stage::LeftOut, format!("{}:{reason}", entry.kind))
+                    }));
+                }
                 Some(EntryEnd::Dead(reason)) => {
                     tally.ground_dead |= entry.kind == "Patient";
                     tally.main_dead.get_or_insert_with(|| format!("{}:{reason}", entry.kind));
                 }
+                // It is written anew without what was refused, and goes in the next round.
+                Some(EntryEnd::Stale) => {}
                 Some(EntryEnd::Held) | None => {
                     tally.main_dead.get_or_insert_with(|| "held".to_owned());
                 }
@@ -388,6 +409,8 @@ fn parcels(read: &Read<'_>, destination: u16, delivery: &Delivery) -> Result<Vec
             owner.chain(parcel.record.body.linked().map(RecordId::from))
         })
         .collect();
+    let contents = attachments(read, destination, &mut parcels)?;
+    parcels.extend(contents);
     for record in needed {
         if parcels.iter().all(|parcel| parcel.record.id != record)
             && read.sent_position(destination, record)?.is_none()
@@ -398,9 +421,59 @@ fn parcels(read: &Read<'_>, destination: u16, delivery: &Delivery) -> Result<Vec
     parcels.sort_by_key(|parcel| match parcel.record.body.kind() {
         RecordKind::Person => 0,
         RecordKind::Encounter => 1,
-        RecordKind::Diagnosis | RecordKind::LabReport => 2,
+        RecordKind::Attachment => 2,
+        RecordKind::Diagnosis | RecordKind::LabReport => 3,
     });
     Ok(parcels)
+}
+
+/// What each entry cannot be without, and what it names: the parts of its record and the contents of its documents.
+fn items(entries: &[Entry], parcels: &[Parcel]) -> Vec<Item> {
+    let index = |id: &RecordId| entries.iter().position(|entry| entry.id == *id);
+    let mut contents: BTreeMap<RecordId, Vec<usize>> = BTreeMap::new();
+    let mut items: Vec<Item> = Vec::with_capacity(entries.len());
+    for parcel in parcels {
+        let there: Vec<usize> = parcel.record.body.attachments().filter_map(|id| index(&id)).collect();
+        if !there.is_empty() {
+            contents.insert(parcel.record.id, there);
+        }
+    }
+    for entry in entries {
+        let mut names = contents.get(&entry.record).cloned().unwrap_or_default();
+        if !entry.is_part {
+            let parts = entries.iter().enumerate();
+            let parts = parts.filter(|(_, part)| part.is_part && part.record == entry.record);
+            names.extend(parts.map(|(n, _)| n));
+        }
+        items.push(Item { depends_on: entry.depends_on.iter().filter_map(index).collect(), names });
+    }
+    items
+}
+
+/// The contents of the documents of `parcels` that the destination has never had. What it refused before is not sent again
+/// with every state of the record; what is no longer held counts as refused.
+fn attachments(read: &Read<'_>, destination: u16, parcels: &mut [Parcel]) -> Result<Vec<Parcel>, StateError> {
+    let mut found: Vec<Parcel> = Vec::new();
+    for of in parcels {
+        let wanted: Vec<RecordId> = of.record.body.attachments().collect();
+        for id in wanted {
+            if of.refused.contains_key(&id)
+                || found.iter().any(|parcel| parcel.record.id == id)
+                || read.sent_position(destination, id)?.is_some()
+            {
+                continue;
+            }
+            match parcel(read, destination, id, true)? {
+                Some(mut parcel) => {
+                    // Whoever it came under, it belongs to whom the record does now.
+                    parcel.record.person = of.record.person;
+                    found.push(parcel);
+                }
+                None => of.do_without(id, "gone"),
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn parcel(
@@ -411,10 +484,25 @@ fn parcel(
 ) -> Result<Option<Parcel>, StateError> {
     let Some(record) = crate::refine::held_record(read, id)? else { return Ok(None) };
     let sent = read.sent_position(destination, id)?;
-    let refused = read.dead_resources(destination, id)?.into_iter();
+    let mut dead = read.dead_resources(destination, id)?;
+    // Another value of a result is another question; a document is the same whenever it comes.
+    let same_state = sent == Some(record.position);
+    dead.retain(|dead| {
+        same_state || record.body.attachments().any(|content| *content.as_bytes() == dead.resource)
+    });
     let refused =
-        refused.filter_map(|dead| Some((RecordId::from_bytes(dead.resource), Stage::from_u8(dead.stage)?)));
-    Ok(Some(Parcel { record, refused: refused.collect(), sent, ground }))
+        dead.iter().filter_map(|d| Some((RecordId::from_bytes(d.resource), Stage::from_u8(d.stage)?)));
+    Ok(Some(Parcel { refused: refused.collect(), record, dead, sent, ground }))
+}
+
+impl Parcel {
+    /// Sends the record without one of its documents.
+    fn do_without(&mut self, content: RecordId, reason: &str) {
+        let (record, resource) = (self.record.id, *content.as_bytes());
+        let (stage, reason) = (Stage::LeftOut as u8, reason.to_owned());
+        self.dead.push(DeadResource { record, resource, reason, stage });
+        self.refused.insert(content, Stage::LeftOut);
+    }
 }
 
 fn capture_of(position: Position) -> CaptureId {

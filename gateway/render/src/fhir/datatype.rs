@@ -56,6 +56,26 @@ pub(crate) enum Extended<'a> {
     Code(&'static str),
     #[serde(rename = "valueDateTime")]
     DateTime(When<'a>),
+    #[serde(rename = "valueAttachment")]
+    Attachment(Box<Attachment<'a>>),
+}
+
+/// A FHIR `Attachment`.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Attachment<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) extension: Vec<Extension<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content_type: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) title: Option<Text<'a>>,
 }
 
 /// A FHIR `Identifier`.

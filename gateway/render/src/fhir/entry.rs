@@ -46,6 +46,7 @@ pub(crate) enum ResourceType {
     Specimen,
     Observation,
     DiagnosticReport,
+    Binary,
 }
 
 /// The type of the main resource of a kind of record.
@@ -55,6 +56,7 @@ pub const fn main_type(kind: RecordKind) -> &'static str {
         RecordKind::Encounter => ResourceType::Encounter.name(),
         RecordKind::Diagnosis => ResourceType::Condition.name(),
         RecordKind::LabReport => ResourceType::DiagnosticReport.name(),
+        RecordKind::Attachment => ResourceType::Binary.name(),
     }
 }
 
@@ -91,6 +93,7 @@ impl ResourceType {
             Self::Specimen => "Specimen",
             Self::Observation => "Observation",
             Self::DiagnosticReport => "DiagnosticReport",
+            Self::Binary => "Binary",
         }
     }
 }

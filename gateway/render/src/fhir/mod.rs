@@ -9,6 +9,7 @@
 //! - Numbers that are only claimed (contract 6) stay in the gateway: a platform that found one, as an identifier or
 //!   in an extension, could link by it.
 
+mod attachment;
 mod bundle;
 mod coded;
 mod datatype;

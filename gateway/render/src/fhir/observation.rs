@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Absent, LabResult, RecordId, Report, ResultKey, ResultStatus};
+use model::{Absent, Enclosure, LabResult, RecordId, Report, ResultKey, ResultStatus, Value};
 
 use super::coded::{concept, unit};
 use super::datatype::{Annotation, Concept, Extended, Extension, Identifier, Reference, When};
@@ -12,12 +12,14 @@ use super::resource::Observation;
 use super::text::{clean, percent_encoded};
 use super::trace::Marks;
 use super::value::{self, Rendered};
-use super::{Entry, ResourceType};
+use super::{Entry, ResourceType, attachment, report};
 
 const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 
 /// The value as the source wrote it, where its FHIR form does not give it back.
 const SOURCE_VALUE: &str = "urn:hospital-gateway:source-value";
+/// A document as a value: R4 has no place for it, R5 has.
+const VALUE_ATTACHMENT: &str = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value";
 /// The unit of a value whose FHIR form has no place for one.
 const UNIT: &str = "urn:hospital-gateway:unit";
 /// When it was analysed (OBX-19).
@@ -53,7 +55,7 @@ pub(crate) fn entry<'a>(
     let code = concept(&result.code, scene.site, "OBX-3", &mut marks).unwrap_or_else(Concept::absent);
     let rendered = if bare {
         marks.add("value-refused");
-        Rendered { choice: value::absent(Absent::Refused), source: None, unit: None }
+        Rendered { choice: Some(value::absent(Absent::Refused)), source: None, unit: None }
     } else {
         value::render(&result.value, result.unit.as_ref(), &code, scene.site, &mut marks)
     };
@@ -66,6 +68,16 @@ pub(crate) fn entry<'a>(
     let mut head = scene.head(ResourceType::Observation, id, &marks);
     let words = |url, text: Option<Cow<'a, str>>| Some(Extension { url, value: Extended::String(text?) });
     let time = |url, when| Extension { url, value: Extended::DateTime(When(when)) };
+    let documents: &[Enclosure] = match &result.value {
+        Value::Enclosed(documents) if !bare => documents,
+        _ => &[],
+    };
+    head.extension.extend(documents.iter().map(|document| {
+        let attachment = attachment::reference(scene, document, report::words(result));
+        Extension { url: VALUE_ATTACHMENT, value: Extended::Attachment(Box::new(attachment)) }
+    }));
+    let nowhere = documents.iter().all(|document| attachment::lacks(scene, document));
+    let value = rendered.choice.or_else(|| nowhere.then(|| value::absent(Absent::Refused)));
     head.extension.extend(words(SOURCE_VALUE, rendered.source));
     head.extension.extend(words(UNIT, rendered.unit));
     head.extension.extend(result.analysed.as_ref().map(|when| time(ANALYSED, when)));
@@ -80,7 +92,7 @@ pub(crate) fn entry<'a>(
         encounter: shared.encounter.clone(),
         effective_date_time: result.observed.as_ref().or(shared.report.effective.as_ref()).map(When),
         issued: issued.filter(|t| t.is_instant()).map(When),
-        value: rendered.choice,
+        value,
         interpretation: flags.filter_map(|flag| interpretation(flag)).collect(),
         note: result.notes.iter().filter_map(|n| Some(Annotation { text: clean(n)? })).collect(),
         method,

@@ -4,12 +4,12 @@ use jiff::civil::Date;
 use model::{Absent, LabResult, PartialTime, RecordId, Report, ReportStatus, Specimen, Value};
 
 use super::coded::concept;
-use super::datatype::{Concept, Extended, Extension, Reference, When};
+use super::datatype::{Concept, Extended, Extension, Reference, Text, When};
 use super::observation::{self, ISSUED, Shared};
 use super::render::Scene;
 use super::resource::{Collection, DiagnosticReport, Specimen as FhirSpecimen};
 use super::text::clean;
-use super::{Entry, ResourceType, Stage};
+use super::{Entry, ResourceType, Stage, attachment};
 
 const SECTION: &str = "http://terminology.hl7.org/CodeSystem/v2-0074";
 
@@ -17,7 +17,8 @@ pub(crate) fn entries(scene: &Scene<'_>, report: &Report) -> Vec<Entry> {
     let date = event_date(report);
     let mut entries = Vec::with_capacity(report.results.len() + 2);
     // Contract 5: a report that lacks anything is partial, never a final that silently lacks it.
-    let mut lacks = report.results.iter().any(hidden);
+    let mut lacks = report.results.iter().any(hidden)
+        || report.enclosures().any(|(_, document)| attachment::lacks(scene, document));
 
     let mut specimens = Vec::new();
     if let Some(specimen) = &report.specimen {
@@ -93,6 +94,10 @@ fn main<'a>(
         performer: scene.organization().into_iter().collect(),
         specimen,
         result,
+        presented_form: report
+            .enclosures()
+            .map(|(result, document)| attachment::reference(scene, document, words(result)))
+            .collect(),
         conclusion: (!notes.is_empty()).then(|| notes.join("\n").into()),
     };
     scene.main(ResourceType::DiagnosticReport, vec![scene.person()], &resource)
@@ -115,15 +120,19 @@ fn specimen_entry(scene: &Scene<'_>, specimen: &Specimen, id: RecordId, date: Op
 
 /// A result that the destination takes in no form: still present in its report, by name, with the reason.
 fn named(result: &LabResult) -> Reference<'_> {
-    let code = &result.code;
-    let display = code.codings.iter().find_map(|c| c.display.as_deref());
-    let display = code.text.as_deref().or(display).and_then(clean).or_else(|| clean(code.key()));
     Reference {
         extension: vec![Extension::absent("error")],
         kind: Some("Observation"),
-        display,
+        display: words(result),
         ..Reference::default()
     }
+}
+
+/// What a result is called, in the source's words where it has any.
+pub(crate) fn words(result: &LabResult) -> Option<Text<'_>> {
+    let code = &result.code;
+    let display = code.codings.iter().find_map(|c| c.display.as_deref());
+    code.text.as_deref().or(display).and_then(clean).or_else(|| clean(code.key()))
 }
 
 const fn hidden(result: &LabResult) -> bool {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::ResourceType;
 use super::datatype::{
-    Annotation, Coding, Concept, Extension, Identifier, Period, Quantity, Reference, Text, When,
+    Annotation, Attachment, Coding, Concept, Extension, Identifier, Period, Quantity, Reference, Text, When,
 };
 use super::trace::Meta;
 use super::value::Choice;
@@ -196,6 +196,21 @@ pub(crate) struct DiagnosticReport<'a> {
     pub(crate) result: Vec<Reference<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) conclusion: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) presented_form: Vec<Attachment<'a>>,
+}
+
+/// A Binary has no extensions of its own: its position stands in its `meta`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Binary<'a> {
+    #[serde(rename = "resourceType")]
+    pub(crate) kind: ResourceType,
+    pub(crate) id: RecordId,
+    pub(crate) meta: Meta<'a>,
+    pub(crate) content_type: Text<'a>,
+    pub(crate) security_context: Reference<'a>,
+    pub(crate) data: &'a str,
 }
 
 #[derive(Serialize)]
@@ -216,7 +231,7 @@ pub(crate) struct Observation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issued: Option<When<'a>>,
     #[serde(flatten)]
-    pub(crate) value: Choice<'a>,
+    pub(crate) value: Option<Choice<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) interpretation: Vec<Concept<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -22,6 +22,8 @@ pub(crate) const WEAK_ID: &str = "weak-id";
 /// FHIR `meta`.
 #[derive(Clone, Serialize)]
 pub(crate) struct Meta<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) extension: Vec<Extension<'a>>,
     pub(crate) source: Cow<'a, str>,
     pub(crate) tag: Vec<Coding<'a>>,
 }
@@ -60,7 +62,7 @@ impl<'a> Trace<'a> {
             |system, code| Coding { system: Cow::Borrowed(system), code: Cow::Borrowed(code), display: None };
         tag.extend(self.tags.iter().map(|t| borrowed(&*t.system, &*t.code)));
         tag.extend(marks.0.iter().map(|mark| borrowed(MARK, mark)));
-        Meta { source: Cow::Borrowed(&self.source), tag }
+        Meta { extension: Vec::new(), source: Cow::Borrowed(&self.source), tag }
     }
 
     /// The extension that says where the resource stands in time.
@@ -104,6 +106,13 @@ pub fn position_of(resource_json: &[u8]) -> Option<Position> {
     struct Resource {
         #[serde(default)]
         extension: Vec<Held>,
+        #[serde(default)]
+        meta: Meta,
+    }
+    #[derive(Default, Deserialize)]
+    struct Meta {
+        #[serde(default)]
+        extension: Vec<Held>,
     }
     #[derive(Deserialize)]
     struct Held {
@@ -112,7 +121,8 @@ pub fn position_of(resource_json: &[u8]) -> Option<Position> {
         value: Option<String>,
     }
     let resource: Resource = serde_json::from_slice(resource_json).ok()?;
-    let held = resource.extension.into_iter().filter(|e| e.url == POSITION);
+    let held = resource.extension.into_iter().chain(resource.meta.extension);
+    let held = held.filter(|e| e.url == POSITION);
     held.filter_map(|e| read(&e.value?)).max()
 }
 

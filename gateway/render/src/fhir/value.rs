@@ -37,7 +37,8 @@ pub(crate) enum Choice<'a> {
 
 /// A value with what its form has no place for.
 pub(crate) struct Rendered<'a> {
-    pub(crate) choice: Choice<'a>,
+    /// None where what is said stands elsewhere.
+    pub(crate) choice: Option<Choice<'a>>,
     /// The value as written, where its form does not give it back.
     pub(crate) source: Option<Text<'a>>,
     /// The unit, where the form has none.
@@ -54,7 +55,7 @@ pub(crate) fn render<'a>(
 ) -> Rendered<'a> {
     let unit = unit(source_unit, marks);
     let unit_text = unit.text.clone();
-    let other = |choice| Rendered { choice, source: None, unit: unit_text.clone() };
+    let other = |choice| Rendered { choice: Some(choice), source: None, unit: unit_text.clone() };
     match value {
         Value::Absent(why) => other(absent(*why)),
         Value::Text(text) => other(words(text)),
@@ -63,7 +64,7 @@ pub(crate) fn render<'a>(
                 let comparator = comparator.map(symbol);
                 let written = source.strip_prefix(comparator.unwrap_or_default()) == Some(digits);
                 Rendered {
-                    choice: Choice::Quantity(Quantity { value, comparator, unit }),
+                    choice: Some(Choice::Quantity(Quantity { value, comparator, unit })),
                     source: if written { None } else { clean(source) },
                     unit: None,
                 }
@@ -75,7 +76,7 @@ pub(crate) fn render<'a>(
                 let side = |value| Quantity { value, comparator: None, unit: unit.clone() };
                 let written = source.split_once('-') == Some((low, high));
                 Rendered {
-                    choice: Choice::Range(Range { low: side(l), high: side(h) }),
+                    choice: Some(Choice::Range(Range { low: side(l), high: side(h) })),
                     source: if written { None } else { clean(source) },
                     unit: None,
                 }
@@ -89,8 +90,12 @@ pub(crate) fn render<'a>(
             let comparator = comparator.map(symbol);
             let part = |value, comparator| Quantity { value, comparator, unit: Unit::default() };
             let plain = source.strip_prefix(comparator.unwrap_or_default()).and_then(|s| s.split_once(':'));
+            let (numerator_part, denominator_part) = (part(n, comparator), part(d, None));
             Rendered {
-                choice: Choice::Ratio(Ratio { numerator: part(n, comparator), denominator: part(d, None) }),
+                choice: Some(Choice::Ratio(Ratio {
+                    numerator: numerator_part,
+                    denominator: denominator_part,
+                })),
                 source: if plain == Some((numerator, denominator)) { None } else { clean(source) },
                 unit: unit_text,
             }
@@ -99,6 +104,7 @@ pub(crate) fn render<'a>(
         Value::Time(time) => other(Choice::DateTime(When(time))),
         Value::TimeOfDay(time) if is_time_of_day(time) => other(Choice::Time(time)),
         Value::TimeOfDay(time) => doubtful(time, unit_text, marks),
+        Value::Enclosed(_) => Rendered { choice: None, source: None, unit: unit_text },
     }
 }
 
@@ -143,7 +149,7 @@ fn words(text: &str) -> Choice<'_> {
 
 fn doubtful<'a>(source: &'a str, unit: Option<Text<'a>>, marks: &mut Marks<'_>) -> Rendered<'a> {
     marks.doubtful("OBX-5");
-    Rendered { choice: words(source), source: None, unit }
+    Rendered { choice: Some(words(source)), source: None, unit }
 }
 
 /// Whether a range runs upwards, as FHIR asks of it. Comparing is all that is ever done with values.

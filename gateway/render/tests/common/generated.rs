@@ -1,10 +1,10 @@
 //! Records with anything in them that the model can hold.
 
 use model::{
-    Absent, Body, Coded, Coding, Comparator, Diagnosis, DiagnosisKind, EarlierClass, EarlierLocation,
-    Encounter, EncounterClass, EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, LabResult, Mark,
-    Number, NumberKind, PartialTime, Person, PersonName, Record, RecordId, ReferenceRange, Report,
-    ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
+    Absent, Attachment, Body, Coded, Coding, Comparator, Content, Diagnosis, DiagnosisKind, EarlierClass,
+    EarlierLocation, Enclosure, Encounter, EncounterClass, EncounterStatus, HeldIdentifier, Identifier,
+    IdentifierKind, LabResult, Mark, Number, NumberKind, PartialTime, Person, PersonName, Record, RecordId,
+    ReferenceRange, Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -85,8 +85,28 @@ fn value() -> BoxedStrategy<Value> {
         (digits(), digits(), text()).prop_map(|(low, high, source)| Value::Range { low, high, source }),
         time().prop_map(Value::Time),
         prop_oneof![Just("08:15:00.5".to_owned()), text()].prop_map(Value::TimeOfDay),
+        vec(enclosure(), 0..3).prop_map(Value::Enclosed),
     ]
     .boxed()
+}
+
+fn attachment() -> BoxedStrategy<Attachment> {
+    let media_type = prop_oneof![Just("application/pdf".to_owned()), text()];
+    (media_type, vec(any::<u8>(), 1..20)).prop_map(|(kind, bytes)| Attachment::new(&kind, &bytes)).boxed()
+}
+
+fn enclosure() -> BoxedStrategy<Enclosure> {
+    let held = (attachment(), of(any::<[u8; 16]>())).prop_map(|(attachment, record)| {
+        let record = record.map(RecordId::from_bytes);
+        let content = Content::Held { record, print: attachment.print };
+        Enclosure { media_type: Some(attachment.media_type), content }
+    });
+    let content = prop_oneof![
+        Just(Content::Unreadable),
+        Just(Content::Elsewhere { url: "https://pacs.example/1".to_owned() }),
+    ];
+    let other = (of(text()), content).prop_map(|(media_type, content)| Enclosure { media_type, content });
+    prop_oneof![held, other].boxed()
 }
 
 fn result() -> BoxedStrategy<LabResult> {
@@ -259,7 +279,8 @@ fn diagnosis() -> BoxedStrategy<Body> {
 
 /// Any record.
 pub(crate) fn record() -> BoxedStrategy<Record> {
-    let body = prop_oneof![person(), visit(), diagnosis(), report()];
+    let content = attachment().prop_map(|attachment| Body::Attachment(Box::new(attachment)));
+    let body = prop_oneof![2 => person(), 2 => visit(), 2 => diagnosis(), 4 => report(), 1 => content];
     let marks =
         vec(prop_oneof![Just(Mark::WeakId), Just(Mark::Withdrawn), text().prop_map(Mark::Doubtful)], 0..3);
     (any::<u8>(), body, marks, text(), any::<bool>())

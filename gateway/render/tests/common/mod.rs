@@ -8,10 +8,10 @@ pub(crate) mod generated;
 use feed::CaptureId;
 use jiff::tz::{TimeZone, offset};
 use model::{
-    Body, Coded, Coding, Diagnosis, DiagnosisKind, Encounter, EncounterClass, EncounterStatus,
-    HeldIdentifier, IdKey, Identifier, IdentifierKind, LabResult, Number, NumberKind, PartialTime, Person,
-    PersonId, PersonName, Position, Provenance, Record, RecordId, ReferenceRange, Report, ReportStatus,
-    ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
+    Attachment, Body, Coded, Coding, Content, Diagnosis, DiagnosisKind, Encounter, EncounterClass,
+    EncounterStatus, HeldIdentifier, IdKey, Identifier, IdentifierKind, LabResult, Number, NumberKind,
+    PartialTime, Person, PersonId, PersonName, Position, Provenance, Record, RecordId, ReferenceRange,
+    Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
 };
 use render::fhir::{Entry, Site};
 
@@ -208,6 +208,21 @@ pub(crate) fn glucose() -> LabResult {
         notes: vec!["\u{590d}\u{67e5}".to_owned()],
         ..result("GLU", "\u{8461}\u{8404}\u{7cd6}", decimal("11.10"))
     }
+}
+
+/// A report as PDF.
+pub(crate) fn document() -> Record {
+    record(0xee, Body::Attachment(Box::new(Attachment::new("application/pdf", b"%PDF-1.4"))))
+}
+
+/// A result whose value is [`document`].
+pub(crate) fn enclosing() -> LabResult {
+    let Body::Attachment(attachment) = document().body else { unreachable!() };
+    let mut enclosed = attachment.enclosed();
+    if let Content::Held { record, .. } = &mut enclosed.content {
+        *record = Some(RecordId::from_bytes([0xee; 16]));
+    }
+    result("PDF", "\u{68c0}\u{9a8c}\u{62a5}\u{544a}", Value::Enclosed(vec![enclosed]))
 }
 
 /// The resource of an entry.
