@@ -12,7 +12,7 @@ use hl7::Message;
 use hl7::ack::{Answer, Code, Stage};
 use interpret::{Known, Query, Question};
 use jiff::ZonedDateTime;
-use model::{Body, IdentifierKind, Person, PersonId, RecordId, Trust};
+use model::{Body, Document, IdentifierKind, Person, PersonId, RecordId, Trust};
 use tokio::sync::watch;
 
 use crate::Clock;
@@ -109,6 +109,8 @@ fn find(read: &Read<'_>, question: &Question) -> Result<Found, StateError> {
                         IdentifierKind::Assigned { authority, .. } => authority.as_str(),
                         IdentifierKind::ResidentId => "resident-id",
                         IdentifierKind::HealthCode => "health-code",
+                        IdentifierKind::Document { document, .. } => document.name(),
+                        IdentifierKind::Temporary { authority } => authority.as_str(),
                     };
                     domains.is_empty() || domains.iter().any(|wanted| wanted == authority)
                 });
@@ -237,6 +239,13 @@ fn pid(answer: &mut Answer<'_>, n: usize, id: PersonId, person: &Person, organiz
                 answer.components(&[&value, "", "", &answer.composed(RESIDENT_ID), "NI"])
             }
             IdentifierKind::HealthCode => answer.components(&[&value, "", "", "", "HC"]),
+            IdentifierKind::Document { document, country } => {
+                let code = if *document == Document::Passport { "PPN" } else { "PRC" };
+                let country = answer.escaped(country.as_deref().unwrap_or_default());
+                answer.components(&[&value, "", "", document.name(), code, "", "", "", &country])
+            }
+            // It is another one's tomorrow.
+            IdentifierKind::Temporary { .. } => continue,
             IdentifierKind::Assigned { authority, code } => {
                 let (authority, code) =
                     (answer.escaped(authority), answer.escaped(code.as_deref().unwrap_or_default()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use feed::FeedName;
 use jiff::tz::TimeZone;
-use model::{Number, NumberKind, Scope, Scoping};
+use model::{Document, Number, NumberKind, PersonName, Scope, Scoping};
 
 /// What a feed's configuration says about its messages.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct Context {
     pub zone: TimeZone,
     /// What a type code (CX.5) or an authority (CX.4) means.
     pub identifiers: BTreeMap<String, Meaning>,
-    /// Numbers that mean nobody.
+    /// Numbers, and names, that mean nobody.
     pub dummy: BTreeSet<String>,
     /// The scopes of business numbers.
     pub numbers: Numbers,
@@ -28,6 +28,12 @@ pub enum Meaning {
     ResidentId,
     /// The electronic health code.
     HealthCode,
+    /// The number of a travel or residence document.
+    Document(Document),
+    /// A number of the mother, in a message about her child.
+    Mother,
+    /// A number for the time being.
+    Temporary,
     /// A number of this authority.
     Authority(String),
 }
@@ -61,6 +67,11 @@ impl Default for Numbers {
 }
 
 impl Context {
+    /// Whether a name says that nobody knows it.
+    pub(crate) fn is_unknown(&self, name: &PersonName) -> bool {
+        name.is_unknown() || self.dummy.contains(&name.folded())
+    }
+
     /// A business number in its space: the configured one, else the assigning authority, else the feed. None for dummies.
     pub(crate) fn number(&self, kind: NumberKind, value: &str, authority: Option<String>) -> Option<Number> {
         let value = value.trim();

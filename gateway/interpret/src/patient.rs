@@ -1,7 +1,9 @@
 //! PID: who a message is about.
 
 use hl7::{Repetition, Segment};
-use model::{Address, Field, Identifier, IdentifierKind, Mark, PersonChange, PersonName, ResidentId, Sex};
+use model::{
+    Address, Field, Identifier, IdentifierKind, Mark, PersonChange, PersonName, ResidentId, Sex, Validity,
+};
 
 use crate::context::Meaning;
 use crate::field::{Times, text, tri};
@@ -16,8 +18,12 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
     let addresses =
         tri(pid.field(11), "PID-11", &mut marks, |field| all(field.repetitions().filter_map(address)));
     let phones = tri(pid.field(13), "PID-13", &mut marks, |field| all(field.repetitions().filter_map(phone)));
+    let (identifiers, mother) = identifiers(pid, times, context);
     PersonChange {
-        identifiers: identifiers(pid, context),
+        identifiers,
+        unknown: name.value().is_some_and(|name: &PersonName| context.is_unknown(name)),
+        mother,
+        birth_order: text(pid.field(25).component(1)),
         name,
         birth,
         sex,
@@ -29,63 +35,95 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
     }
 }
 
-/// PID-3, and the older places of numbers: PID-2, PID-4, and PID-19, where Chinese systems put the resident ID number.
-fn identifiers(pid: Segment<'_>, context: &Context) -> Vec<Identifier> {
-    let mut found: Vec<Identifier> = Vec::new();
-    let mut add = |identifier: Option<Identifier>| {
+/// PID-3, and the older places of numbers: PID-2, PID-4, and PID-19, where Chinese systems put the resident ID number. Beside them
+/// the numbers of the mother: PID-21, and those that are marked as hers.
+fn identifiers(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> (Vec<Identifier>, Vec<Identifier>) {
+    let (mut own, mut mothers): (Vec<Identifier>, Vec<Identifier>) = (Vec::new(), Vec::new());
+    let add = |found: &mut Vec<Identifier>, identifier: Option<Identifier>| {
         if let Some(identifier) = identifier
             && !found.iter().any(|held| held.same(&identifier))
         {
             found.push(identifier);
         }
     };
-    for repetition in pid.field(3).repetitions() {
-        add(identifier(repetition, context));
-    }
-    for n in [2, 4] {
-        for repetition in
-            pid.field(n).repetitions().filter(|r| !r.component(4).is_empty() || !r.component(5).is_empty())
-        {
-            add(identifier(repetition, context));
+    for n in [3, 2, 4] {
+        let stated = |r: &Repetition<'_>| n == 3 || !r.component(4).is_empty() || !r.component(5).is_empty();
+        for repetition in pid.field(n).repetitions().filter(stated) {
+            let found = if is_mothers(repetition, context) { &mut mothers } else { &mut own };
+            add(found, valid(repetition, times, context));
         }
     }
     let slot = text(pid.field(19).component(1)).filter(|value| ResidentId::read(value).is_ok());
-    add(slot.map(|value| resident(&value)));
-    found
+    add(&mut own, slot.map(|value| resident(&value)));
+    for repetition in pid.field(21).repetitions() {
+        add(&mut mothers, valid(repetition, times, context));
+    }
+    (own, mothers)
+}
+
+/// A number with the dates of CX.7 and CX.8.
+fn valid(repetition: Repetition<'_>, times: &Times<'_>, context: &Context) -> Option<Identifier> {
+    let date = |n| text(repetition.component(n)).and_then(|written| times.parse(&written).ok());
+    let identifier = identifier(repetition, context)?;
+    Some(Identifier { valid: Validity { since: date(7), until: date(8) }, ..identifier })
 }
 
 pub(crate) fn identifier(repetition: Repetition<'_>, context: &Context) -> Option<Identifier> {
     let authority = repetition.component(4);
     let (name, oid) = (text(authority.subcomponent(1)), text(authority.subcomponent(2)));
-    number(text(repetition.component(1))?, name, oid, text(repetition.component(5)), context)
+    let country = text(repetition.component(9).subcomponent(1));
+    let parts = Parts { name, oid, code: text(repetition.component(5)), country };
+    number(text(repetition.component(1))?, parts, context)
 }
 
-/// A number by its parts: CX.1, CX.4.1, CX.4.2 and CX.5.
-pub(crate) fn number(
-    value: String,
-    name: Option<String>,
-    oid: Option<String>,
-    code: Option<String>,
-    context: &Context,
-) -> Option<Identifier> {
+fn is_mothers(repetition: Repetition<'_>, context: &Context) -> bool {
+    let authority = repetition.component(4);
+    let keys = [repetition.component(5).text(), authority.subcomponent(1).text()];
+    keys.iter().any(|key| context.identifiers.get(key.trim()) == Some(&Meaning::Mother))
+}
+
+/// What stands beside a number: CX.4.1, CX.4.2, CX.5 and CX.9.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) name: Option<String>,
+    pub(crate) oid: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) country: Option<String>,
+}
+
+/// A number by its parts. None for one that means nobody.
+pub(crate) fn number(value: String, parts: Parts, context: &Context) -> Option<Identifier> {
     if context.dummy.contains(&value) {
         return None;
     }
+    let Parts { name, oid, code, country } = parts;
     let meaning = [code.as_ref(), name.as_ref(), oid.as_ref()];
     let meaning = meaning.into_iter().flatten().find_map(|key| context.identifiers.get(key));
+    let authority = |name: Option<String>, code: &Option<String>| {
+        name.or(oid).unwrap_or_else(|| match code {
+            // Two kinds of numbers of one feed without an authority are still two kinds.
+            Some(code) => format!("{}/{code}", context.feed),
+            None => context.feed.as_str().to_owned(),
+        })
+    };
     Some(match meaning {
         Some(Meaning::ResidentId) => resident(&value),
-        Some(Meaning::HealthCode) => Identifier { kind: IdentifierKind::HealthCode, value },
-        Some(Meaning::Authority(authority)) => {
-            Identifier { kind: IdentifierKind::Assigned { authority: authority.clone(), code }, value }
+        // Marked as the mother's it is hers: a resident ID number where it has the form of one.
+        Some(Meaning::Mother) if ResidentId::read(&value).is_ok() => resident(&value),
+        Some(Meaning::HealthCode) => Identifier::new(IdentifierKind::HealthCode, value),
+        Some(Meaning::Document(document)) => {
+            let number = document.read(&value).unwrap_or(value);
+            Identifier::new(IdentifierKind::Document { document: *document, country }, number)
         }
-        None => {
-            let authority = name.or(oid).unwrap_or_else(|| match &code {
-                // Two kinds of numbers of one feed without an authority are still two kinds.
-                Some(code) => format!("{}/{code}", context.feed),
-                None => context.feed.as_str().to_owned(),
-            });
-            Identifier { kind: IdentifierKind::Assigned { authority, code }, value }
+        Some(Meaning::Temporary) => {
+            Identifier::new(IdentifierKind::Temporary { authority: authority(name, &code) }, value)
+        }
+        Some(Meaning::Authority(authority)) => {
+            Identifier::new(IdentifierKind::Assigned { authority: authority.clone(), code }, value)
+        }
+        Some(Meaning::Mother) | None => {
+            let authority = authority(name, &code);
+            Identifier::new(IdentifierKind::Assigned { authority, code }, value)
         }
     })
 }
@@ -93,7 +131,7 @@ pub(crate) fn number(
 /// A resident ID number: normalised where it is well formed, as written where it is not.
 fn resident(value: &str) -> Identifier {
     let normal = ResidentId::read(value).map(|id| id.as_str().to_owned());
-    Identifier { kind: IdentifierKind::ResidentId, value: normal.unwrap_or_else(|_| value.to_owned()) }
+    Identifier::new(IdentifierKind::ResidentId, normal.unwrap_or_else(|_| value.to_owned()))
 }
 
 /// The legal name if one is marked, else the first that holds anything.

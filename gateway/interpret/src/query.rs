@@ -108,7 +108,10 @@ fn known(qpd: hl7::Segment<'_>, message: &Message, context: &Context) -> Result<
             _ => return Err(QueryError::Parameter(key)),
         }
     }
-    known.number = value.and_then(|value| patient::number(value, authority, None, code, context));
+    known.number = value.and_then(|value| {
+        let parts = patient::Parts { name: authority, code, ..patient::Parts::default() };
+        patient::number(value, parts, context)
+    });
     known.name = Some(name).filter(|name| !name.is_empty());
     let more = known.birth.is_some() || known.sex.is_some();
     // A name alone would show a stranger's data to whoever guesses it.

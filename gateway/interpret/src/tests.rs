@@ -15,6 +15,10 @@ fn context() -> Context {
         ("MR", Meaning::Authority("HIS".to_owned())),
         ("NI", Meaning::ResidentId),
         ("JKK", Meaning::HealthCode),
+        ("PPN", Meaning::Document(model::Document::Passport)),
+        ("TXZ", Meaning::Document(model::Document::HkMacauPermit)),
+        ("19", Meaning::Mother),
+        ("TMP", Meaning::Temporary),
     ];
     Context {
         feed: FeedName::new("his").unwrap(),
@@ -280,4 +284,49 @@ proptest! {
             let _ = interpreted(&message);
         }
     }
+}
+
+#[test]
+fn numbers_carry_their_kind_their_validity_and_their_country() {
+    let pid = "PID|1||M1^^^HIS^MR^^20200101^20291231~e 12345678^^^^PPN^^^^FRA~h1234567801^^^^TXZ~T9^^^HIS^TMP~AB+/=~^^^^JKK";
+    let pid = pid.replace("AB+/=~", "AB+/=\\R\\x");
+    let numbers = changed(&adt("A04", &pid)).person.identifiers;
+    let looked_up: Vec<_> =
+        numbers.iter().map(|i| (i.lookup().0, i.lookup().1.to_owned(), i.value.clone())).collect();
+    let expected = [
+        ("assigned:HIS", "M1", "M1"),
+        ("passport:FRA", "E12345678", "E12345678"),
+        ("hk-macau-permit", "H12345678", "H1234567801"),
+        ("temporary:HIS", "T9", "T9"),
+        // Opaque, byte for byte.
+        ("health-code", "AB+/=~x", "AB+/=~x"),
+    ];
+    let expected: Vec<_> =
+        expected.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect();
+    assert_eq!(looked_up, expected);
+    let dates = |i: &model::Identifier| {
+        (i.valid.since.as_ref().map(|at| at.to_date()), i.valid.until.as_ref().map(|at| at.to_date()))
+    };
+    assert_eq!(dates(&numbers[0]), (Some("2020-01-01".to_owned()), Some("2029-12-31".to_owned())));
+    assert_eq!(dates(&numbers[1]), (None, None));
+}
+
+#[test]
+fn the_mothers_numbers_are_never_the_childs() {
+    let pid = "PID|1||N1^^^HIS^MR~11010519491231002X^^^^19||\u{738b}\u{9759}\u{4e4b}\u{5b50}||20261123|M|||||||||||||M1^^^HIS^MR||||2";
+    let person = changed(&adt("A01", pid)).person;
+    let values = |all: &[model::Identifier]| Vec::from_iter(all.iter().map(|i| i.value.clone()));
+    assert_eq!(values(&person.identifiers), ["N1"]);
+    assert_eq!(values(&person.mother), ["11010519491231002X", "M1"]);
+    assert_eq!(person.mother[0].kind, IdentifierKind::ResidentId);
+    assert_eq!((person.birth_order.as_deref(), person.unknown), (Some("2"), false));
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_one_and_a_site_may_have_its_own() {
+    let unknown = |name: &str| {
+        let pid = format!("PID|1||M1^^^HIS^MR||{name}");
+        changed(&adt("A04", &pid)).person.unknown
+    };
+    assert!(unknown("\u{65e0}\u{540d}\u{6c0f}") && unknown("999999") && !unknown("\u{5f20}\u{5f22}"));
 }

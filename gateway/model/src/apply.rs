@@ -36,6 +36,13 @@ impl Person {
             return;
         }
         self.authoritative |= demographics;
+        if change.name != crate::Field::Absent {
+            self.unknown = change.unknown;
+        }
+        if !change.mother.is_empty() {
+            self.mother = change.mother;
+        }
+        self.birth_order = change.birth_order.or_else(|| self.birth_order.take());
         change.name.apply(&mut self.name);
         change.birth.apply(&mut self.birth);
         change.sex.apply(&mut self.sex);

@@ -48,6 +48,12 @@ pub struct PersonChange {
     pub identifiers: Vec<Identifier>,
     /// The name.
     pub name: Field<PersonName>,
+    /// Whether the name says that nobody knows it: an unknown patient.
+    pub unknown: bool,
+    /// Numbers of the mother (PID-21, or marked as hers). They are never the person's own.
+    pub mother: Vec<Identifier>,
+    /// Which of several children of one birth (PID-25), as written.
+    pub birth_order: Option<String>,
     /// The birth date.
     pub birth: Field<PartialTime>,
     /// The sex.

@@ -8,6 +8,7 @@ mod attachment;
 pub mod base64;
 mod change;
 mod coded;
+mod document;
 mod encounter;
 mod field;
 mod identifier;
@@ -29,12 +30,13 @@ pub use apply::Applied;
 pub use attachment::{Attachment, Content, Enclosure, Fingerprint};
 pub use change::{Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Trigger, VisitStep};
 pub use coded::{Coded, Coding};
+pub use document::Document;
 pub use encounter::{
     Attending, Diagnosis, DiagnosisKind, EarlierClass, EarlierLocation, Encounter, EncounterClass,
     EncounterStatus,
 };
 pub use field::Field;
-pub use identifier::{Identifier, IdentifierKind, Trust};
+pub use identifier::{Identifier, IdentifierKind, Trust, Validity};
 pub use ids::{IdKey, PersonId, RecordId};
 pub use link::Link;
 pub use matching::{Agreement, Claim, Doubt, Evidence};

@@ -1,20 +1,22 @@
-//! When a resident ID number counts as verified (contract 6).
+//! When a resident ID number or the number of a document counts as verified (contract 6).
 
 use serde::{Deserialize, Serialize};
 
 use crate::{PartialTime, Person, PersonName, ResidentId, Sex, names_agree};
 
-/// What there is to judge whether a resident ID number is that person's.
+/// What there is to judge whether a number is that person's.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// The number; its form and check digit are right.
-    pub number: &'a ResidentId,
+    /// The number, where it tells a birth date and a sex; its form and check digit are right.
+    pub number: Option<&'a ResidentId>,
     /// The birth date in the message.
     pub birth: Option<&'a PartialTime>,
     /// The sex in the message.
     pub sex: Option<Sex>,
     /// The name in the message.
     pub name: Option<&'a PersonName>,
+    /// Whether that name says that nobody knows it.
+    pub unknown: bool,
     /// The person that holds the number as verified.
     pub holder: Option<&'a Person>,
     /// Whether the feed has authority over identity.
@@ -50,6 +52,10 @@ pub enum Doubt {
     OtherNumber,
     /// The person and the number's holder are two persons of the index.
     TwoPersons,
+    /// The number of somebody who could be the mother, in a message about a small child.
+    Newborn,
+    /// A number for somebody whose name is not known.
+    UnknownPatient,
     /// Another person has the same name, birth date, sex and telephone number.
     PossibleDuplicate,
 }
@@ -67,17 +73,30 @@ impl Evidence<'_> {
     /// Judges the number: verified only when birth date and sex agree where present, the name agrees with the one held
     /// for the number, and at first sight only on an identity feed.
     pub fn judge(&self) -> Claim {
-        if self.birth.is_some_and(|stated| birth_agreement(stated, self.number) == Agreement::Differs) {
-            return Claim::Claimed(Doubt::BirthDate);
+        if let Some(number) = self.number {
+            if self.birth.is_some_and(|stated| birth_agreement(stated, number) == Agreement::Differs) {
+                return Claim::Claimed(Doubt::BirthDate);
+            }
+            if self.sex.is_some_and(|stated| !stated.agrees(number.sex())) {
+                return Claim::Claimed(Doubt::Sex);
+            }
         }
-        if self.sex.is_some_and(|stated| !stated.agrees(self.number.sex())) {
-            return Claim::Claimed(Doubt::Sex);
+        if self.unknown {
+            return Claim::Claimed(Doubt::UnknownPatient);
         }
         let Some(holder) = self.holder else {
             let first =
                 if self.identity_feed { Claim::Verified } else { Claim::Claimed(Doubt::NotAuthoritative) };
             return first;
         };
+        // A number that tells nothing by itself is measured by who holds it.
+        let births = self.birth.zip(holder.birth.as_ref());
+        let births = births
+            .is_some_and(|(one, held)| one.latest() < held.earliest() || held.latest() < one.earliest());
+        let sexes = self.sex.zip(holder.sex).is_some_and(|(one, held)| !one.agrees(held));
+        if self.number.is_none() && (births || sexes) {
+            return Claim::Claimed(Doubt::Holder);
+        }
         // A number without a name beside it proves nothing about who carries it.
         match (self.name, &holder.name) {
             (Some(stated), Some(held)) if !names_agree(stated, held) => Claim::Claimed(Doubt::Name),
@@ -89,7 +108,7 @@ impl Evidence<'_> {
 
 impl Doubt {
     /// Every doubt.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::BirthDate,
         Self::Sex,
@@ -98,6 +117,8 @@ impl Doubt {
         Self::NotAuthoritative,
         Self::OtherNumber,
         Self::TwoPersons,
+        Self::Newborn,
+        Self::UnknownPatient,
         Self::PossibleDuplicate,
     ];
 
@@ -122,6 +143,8 @@ impl Doubt {
             Self::NotAuthoritative => "not-authoritative",
             Self::OtherNumber => "other-number",
             Self::TwoPersons => "two-persons",
+            Self::Newborn => "newborn",
+            Self::UnknownPatient => "unknown-patient",
             Self::PossibleDuplicate => "possible-duplicate",
         }
     }
@@ -156,7 +179,8 @@ mod tests {
         let holder = held.map(|held| Person { name: Some(name(held)), ..Person::default() });
         let stated = name(stated);
         let evidence = Evidence {
-            number: &number,
+            number: Some(&number),
+            unknown: false,
             birth: birth.as_ref(),
             sex,
             name: Some(&stated),

@@ -31,6 +31,29 @@ impl PersonName {
         whole.nfkc().filter(|c| !c.is_whitespace() && !is_middle_dot(*c)).collect()
     }
 
+    /// Whether it says that the name is not known: what registries write for somebody who cannot say who he is.
+    pub fn is_unknown(&self) -> bool {
+        const WHOLE: [&str; 13] = [
+            "无名",
+            "不详",
+            "不明",
+            "佚名",
+            "姓名不详",
+            "姓名不明",
+            "姓名未知",
+            "无姓名",
+            "unknown",
+            "unk",
+            "nn",
+            "johndoe",
+            "janedoe",
+        ];
+        // They are told apart by what is written behind: 无名氏2, 未知男.
+        const BEGINNING: [&str; 4] = ["无名氏", "无名男", "无名女", "未知"];
+        let name = self.folded().to_lowercase();
+        WHOLE.contains(&name.as_str()) || BEGINNING.iter().any(|beginning| name.starts_with(beginning))
+    }
+
     /// Whether nothing is stated.
     pub fn is_empty(&self) -> bool {
         self.folded().is_empty()
@@ -56,6 +79,17 @@ mod tests {
             family: Some(family.to_owned()),
             given: given.iter().map(|g| (*g).to_owned()).collect(),
             kind: None,
+        }
+    }
+
+    #[test]
+    fn a_name_that_says_that_none_is_known_is_nobodys() {
+        for unknown in ["无名氏", "无 名 氏 3", "未知", "未知男", "UNKNOWN", "佚名"] {
+            assert!(name(unknown, &[]).is_unknown(), "{unknown}");
+        }
+        assert!(name("John", &["Doe"]).is_unknown());
+        for known in ["吴名", "无忌", "王未知", "Nnamdi"] {
+            assert!(!name(known, &[]).is_unknown(), "{known}");
         }
     }
 

@@ -12,6 +12,15 @@ pub struct Person {
     /// The name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<PersonName>,
+    /// Whether the name says that nobody knows it: an unknown patient, never taken for another one.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub unknown: bool,
+    /// Numbers of the mother, where a message says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mother: Vec<Identifier>,
+    /// Which of several children of one birth, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth_order: Option<String>,
     /// The birth date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth: Option<PartialTime>,
@@ -82,6 +91,10 @@ pub struct Address {
 impl Person {
     /// Holds `identifier`; a number held already only ever gains trust.
     pub fn hold(&mut self, identifier: Identifier, trust: Trust) {
+        if !identifier.valid.is_open() {
+            let same = self.identifiers.iter_mut().filter(|held| held.identifier.same(&identifier));
+            same.for_each(|held| held.identifier.valid = identifier.valid.clone());
+        }
         let known = |held: &HeldIdentifier| held.identifier.same(&identifier) && held.trust >= trust;
         if self.identifiers.iter().any(known) {
             return;
@@ -147,7 +160,7 @@ impl Person {
             return Vec::new();
         };
         let (name, birth) = (name.folded(), birth.to_date());
-        if birth.len() < 10 || name.is_empty() {
+        if birth.len() < 10 || name.is_empty() || self.unknown {
             return Vec::new();
         }
         let phones = self
@@ -161,13 +174,21 @@ impl Person {
             .collect()
     }
 
-    /// Whether two persons look like two: verified ID numbers, birth dates or sexes differ.
+    /// Whether two persons are children of one birth.
+    pub fn is_twin(&self, other: &Self) -> bool {
+        let orders = self.birth_order.as_ref().zip(other.birth_order.as_ref());
+        orders.is_some_and(|(one, other)| one != other)
+    }
+
+    /// Whether two persons look like two: verified ID numbers, birth dates or sexes differ. The birth date of an unknown patient
+    /// is somebody's estimate.
     pub fn contradicts(&self, other: &Self) -> bool {
         let numbers = self.resident_id().zip(other.resident_id()).is_some_and(|(one, other)| one != other);
         let births = self.birth.as_ref().zip(other.birth.as_ref());
         // A year agrees with every day of it.
         let births = births
             .is_some_and(|(one, other)| one.latest() < other.earliest() || other.latest() < one.earliest());
+        let births = births && !self.unknown && !other.unknown;
         let sexes = self.sex.zip(other.sex).is_some_and(|(one, other)| !one.agrees(other));
         numbers || births || sexes
     }
@@ -203,7 +224,7 @@ mod tests {
             Just(IdentifierKind::Assigned { authority: "HIS".to_owned(), code: None }),
         ];
         (kind, 0_u8..4, any::<bool>()).prop_map(|(kind, value, verified)| HeldIdentifier {
-            identifier: Identifier { kind, value: value.to_string() },
+            identifier: Identifier::new(kind, value.to_string()),
             trust: if verified { Trust::Verified } else { Trust::Claimed },
             from: None,
         })

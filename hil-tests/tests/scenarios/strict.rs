@@ -14,7 +14,7 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
         return;
     };
     let setup = Setup {
-        feeds: &[("his", LIVE)],
+        feeds: &[("his", &LIVE.replace("}", ", \"PPN\" = \"passport\", \"TXZ\" = \"hk-macau-permit\" }"))],
         destinations: destination("region", &peer.url(), None),
         ..Setup::default()
     };
@@ -49,6 +49,20 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
             assert_eq!(sender.send(&message.1).unwrap().code, "AA");
         }
     }
+    // A newborn whose mother is named, documents of foreigners, numbers with dates, links, and merges that are taken back.
+    let child = "PID|1||N1^^^HIS^MR^^20261101^20271101~E12345678^^^^PPN^^^^FRA~H1234567801^^^^TXZ||王静之子||20261101|M|||||||||||||M0000001^^^HIS^MR~110105199001010020^^^^NI||||2";
+    let segments = format!("EVN|A28|{}\r{child}", hospital.time());
+    assert_eq!(sender.send(&hospital.message("ADT^A28", &segments).1).unwrap().code, "AA");
+    gateway.settled();
+    let id = |n: &str| {
+        let found = gateway.json(&["persons", "find", "--number", &format!("HIS:{n}"), "--reason", "x"]);
+        found["persons"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let (one, other) = (id("M0000005"), id("M0000006"));
+    gateway.cli(&["persons", "link", &one, &other, "--reason", "x"]).unwrap();
+    let merged =
+        gateway.json(&["persons", "show", &id("M0000000"), "--reason", "x"])["stands_for"][0].clone();
+    gateway.cli(&["persons", "unmerge", merged.as_str().unwrap(), "--reason", "x"]).unwrap();
     gateway.settled();
     let stats = peer.stats();
     assert_eq!(stats["rejected"], 0, "{stats}");
@@ -56,7 +70,7 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
     let count = |kind: &str| dump.iter().filter(|resource| resource["resourceType"] == kind).count();
     assert_eq!(
         (count("Patient"), count("Encounter"), count("DiagnosticReport"), count("Observation")),
-        (18, 15, 18, 192)
+        (19, 15, 18, 192)
     );
     let status = gateway.json(&["status"]);
     assert_eq!(status["destinations"][0]["counts"]["dead"].as_i64().unwrap_or(0), 0, "{status}");

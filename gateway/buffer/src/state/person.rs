@@ -1,7 +1,9 @@
 //! The person index: the blind index of identifiers. Persons themselves are records.
 
+use jiff::Timestamp;
 use model::PersonId;
 
+use super::position::maybe_time;
 use super::{Read, StateError, Tx};
 
 /// A person that an identifier leads to.
@@ -11,6 +13,8 @@ pub struct Ident {
     pub person: PersonId,
     /// How far the identifier may be trusted; the meaning is the caller's.
     pub trust: u8,
+    /// Until when the identifier is the person's, where that is stated.
+    pub ends: Option<Timestamp>,
 }
 
 impl Read<'_> {
@@ -19,9 +23,13 @@ impl Read<'_> {
     /// # Errors
     /// When the database fails.
     pub fn idents(&self, domain: &str, value: &str) -> Result<Vec<Ident>, StateError> {
-        let sql = "SELECT person, trust FROM ident WHERE blind = ?1 ORDER BY person LIMIT 500";
+        let sql = "SELECT person, trust, ends FROM ident WHERE blind = ?1 ORDER BY person LIMIT 500";
         self.all(sql, [self.ident_blind(domain, value)], |row| {
-            Ok(Ident { person: PersonId::from_bytes(row.get(0)?), trust: row.get(1)? })
+            Ok(Ident {
+                person: PersonId::from_bytes(row.get(0)?),
+                trust: row.get(1)?,
+                ends: maybe_time(row, 2)?,
+            })
         })
     }
 
@@ -43,8 +51,26 @@ impl Tx<'_> {
         person: PersonId,
         trust: u8,
     ) -> Result<(), StateError> {
-        let sql = "INSERT OR REPLACE INTO ident (blind, person, trust) VALUES (?1, ?2, ?3)";
+        let sql = "INSERT INTO ident (blind, person, trust) VALUES (?1, ?2, ?3)
+                   ON CONFLICT DO UPDATE SET trust = excluded.trust";
         self.execute(sql, (self.ident_blind(domain, value), person.as_bytes(), trust))?;
+        Ok(())
+    }
+
+    /// Says until when an identifier is a person's; none: for ever.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn end_ident(
+        &mut self,
+        domain: &str,
+        value: &str,
+        person: PersonId,
+        ends: Option<Timestamp>,
+    ) -> Result<(), StateError> {
+        let sql = "UPDATE ident SET ends = ?3 WHERE blind = ?1 AND person = ?2";
+        let ends = ends.map(Timestamp::as_microsecond);
+        self.execute(sql, (self.ident_blind(domain, value), person.as_bytes(), ends))?;
         Ok(())
     }
 
@@ -72,7 +98,18 @@ mod tests {
             tx.put_ident("resident-id", "110105194912310021", mother, 2)?;
             tx.put_ident("resident-id", "110105194912310021", child, 0)?;
             let found = tx.idents("resident-id", "110105194912310021")?;
-            assert_eq!(found, [Ident { person: mother, trust: 2 }, Ident { person: child, trust: 0 }]);
+            assert_eq!(
+                found,
+                [
+                    Ident { person: mother, trust: 2, ends: None },
+                    Ident { person: child, trust: 0, ends: None }
+                ]
+            );
+            let ends = Some(crate::state::testing::at(5));
+            tx.end_ident("resident-id", "110105194912310021", child, ends)?;
+            tx.put_ident("resident-id", "110105194912310021", child, 1)?;
+            let held = Ident { person: child, trust: 1, ends };
+            assert_eq!(tx.idents("resident-id", "110105194912310021")?[1], held);
             tx.drop_ident("resident-id", "110105194912310021", child)?;
             assert_eq!(tx.idents("resident-id", "110105194912310021")?.len(), 1);
             assert_eq!(tx.idents("HIS", "110105194912310021")?, []);

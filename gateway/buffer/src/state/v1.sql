@@ -88,6 +88,7 @@ CREATE TABLE ident (
     blind  BLOB NOT NULL,
     person BLOB NOT NULL,
     trust  INTEGER NOT NULL,
+    ends   INTEGER,                         -- until when the identifier is the person's
     PRIMARY KEY (blind, person)
 ) STRICT, WITHOUT ROWID;
 

@@ -13,7 +13,7 @@ use io::Cidr;
 use io::mllp::{Target, WhenFull};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use model::{Authority, RecordKind, Scope, Scoping};
+use model::{Authority, Document, RecordKind, Scope, Scoping};
 use toml::de::DeTable;
 
 use super::parse;
@@ -345,7 +345,12 @@ fn meaning(text: &str) -> Meaning {
     match text {
         "resident-id" => Meaning::ResidentId,
         "health-code" => Meaning::HealthCode,
-        authority => Meaning::Authority(authority.to_owned()),
+        "mother" => Meaning::Mother,
+        "temporary" => Meaning::Temporary,
+        other => match Document::from_name(other) {
+            Some(document) => Meaning::Document(document),
+            None => Meaning::Authority(other.to_owned()),
+        },
     }
 }
 

@@ -65,6 +65,14 @@ pub(super) fn of(conflict: &Conflict) -> Advice {
             "one message names numbers of two persons of the index. They are one, or the message mixes two",
             two("show", "merge"),
         ),
+        Some(Doubt::Newborn) => (
+            "a small child came with a number of somebody so much older that it is probably the mother's. The child has a record of its own; have it registered under a number of its own",
+            vec![command(&format!("show {person}")), dismiss],
+        ),
+        Some(Doubt::UnknownPatient) => (
+            "the number came with a name that says that nobody knows the person. It counts once a name comes with it",
+            vec![dismiss],
+        ),
         Some(Doubt::PossibleDuplicate) => (
             "two persons have the same name, birth date, sex and telephone number. They are never merged by guess",
             two("show", "merge"),

@@ -207,7 +207,7 @@ fn group_of(
 ) -> Result<Done, Stop> {
     let provenance = provenance(item, &change);
     let identity_feed = feed.may(Authority::Identity);
-    let resolved = identity::resolve(tx, &rules.id_key, &change.person, identity_feed)?;
+    let resolved = identity::resolve(tx, &rules.id_key, &change, identity_feed)?;
     let resolved = resolved.ok_or(Stop::Quarantine(Reason::NoIdentity))?;
     let released = cause == Cause::Released;
     let (person, under) = (resolved.id, resolved.under);
@@ -308,7 +308,7 @@ fn conflict(
     doubt: Doubt,
     other: Option<PersonId>,
 ) -> Result<(), StateError> {
-    let number = serde_json::to_vec(identifier).map_err(|_| StateError::Damaged("identifier"))?;
+    let number = serde_json::to_vec(&identifier.plain()).map_err(|_| StateError::Damaged("identifier"))?;
     let what = match other {
         Some(other) if doubt == Doubt::PossibleDuplicate => {
             [doubt.code().as_bytes(), person.min(other).as_bytes(), person.max(other).as_bytes()].concat()

@@ -1,9 +1,10 @@
 //! The person index: who a change is about (contract 6). Runs on the state owner, in capture order.
 
-use buffer::{StateError, Tx};
+use buffer::{Ident, StateError, Tx};
+use jiff::{SignedDuration, Timestamp};
 use model::{
-    Claim, Doubt, Evidence, IdKey, Identifier, IdentifierKind, Person, PersonChange, PersonId, ResidentId,
-    Trust,
+    Change, Claim, Document, Doubt, Evidence, IdKey, Identifier, IdentifierKind, Number, PartialTime, Person,
+    PersonChange, PersonId, ResidentId, Scope, Trust,
 };
 
 use super::person;
@@ -22,22 +23,42 @@ pub(crate) struct Resolved {
     pub(crate) doubts: Vec<(Identifier, Doubt, Option<PersonId>)>,
 }
 
+/// A child of less than so many years may be registered under a number of its mother,
+const CHILD: i64 = 2;
+/// who is older by at least so many.
+const MOTHER: i64 = 10;
+
 /// Finds or makes the person that `change` is about. None where it names nobody.
 pub(crate) fn resolve(
     tx: &Tx<'_>,
     key: &IdKey,
-    change: &PersonChange,
+    change: &Change,
     identity_feed: bool,
 ) -> Result<Option<Resolved>, StateError> {
+    let person = &change.person;
+    let at = change.event.as_ref().map(PartialTime::earliest);
     let mut doubts = Vec::new();
     let mut identifiers = Vec::new();
     let mut found: Option<(Holder, Identifier)> = None;
 
     // Numbers given by an authority are its own word. The health code is one too, but it is opaque here.
-    for identifier in change.identifiers.iter().filter(|i| i.kind != IdentifierKind::ResidentId) {
-        let holder = verified_holder(tx, identifier)?;
+    for identifier in person.identifiers.iter().filter(|i| !i.is_judged()) {
+        // One for the time being, or whose time was over, tells nothing about who this is.
+        let ended = at.is_some_and(|at| identifier.valid.has_ended(at));
+        if ended || matches!(identifier.kind, IdentifierKind::Temporary { .. }) {
+            identifiers.push((identifier.clone(), Trust::Claimed));
+            continue;
+        }
+        let holder = verified_holder(tx, identifier, at)?;
+        if let Some(holder) = holder
+            && is_child_of(tx, person, at, holder.person)?
+        {
+            doubts.push((identifier.clone(), Doubt::Newborn, Some(holder.person)));
+            identifiers.push((identifier.clone(), Trust::Claimed));
+            continue;
+        }
         match (holder, &found) {
-            (Some(holder), None) => found = Some((holder, identifier.clone())),
+            (Some(holder), None) => found = Some((holder, identifier.plain())),
             (Some(holder), Some((first, _))) if holder.person != first.person => {
                 doubts.push((identifier.clone(), Doubt::TwoPersons, Some(holder.person)));
                 identifiers.push((identifier.clone(), Trust::Claimed));
@@ -48,12 +69,12 @@ pub(crate) fn resolve(
         identifiers.push((identifier.clone(), Trust::Verified));
     }
 
-    for identifier in change.identifiers.iter().filter(|i| i.kind == IdentifierKind::ResidentId) {
-        let doubt = match resident(tx, identifier, change, found.as_ref().map(|f| f.0.person), identity_feed)?
-        {
+    for identifier in person.identifiers.iter().filter(|i| i.is_judged()) {
+        let by = found.as_ref().map(|(holder, _)| holder.person);
+        let doubt = match judged(tx, identifier, person, by, identity_feed, at)? {
             Ok(holder) => {
                 if found.is_none() {
-                    found = holder.map(|holder| (holder, identifier.clone()));
+                    found = holder.map(|holder| (holder, identifier.plain()));
                 }
                 identifiers.push((identifier.clone(), Trust::Verified));
                 continue;
@@ -64,25 +85,66 @@ pub(crate) fn resolve(
         doubts.push((identifier.clone(), doubt.0, doubt.1));
     }
 
+    let is_verified = |(_, trust): &&(Identifier, Trust)| *trust == Trust::Verified;
+    if found.is_none() && !identifiers.iter().any(|i| is_verified(&i)) && !is_told(&identifiers, person) {
+        // Somebody who cannot say who he is: known by the visit, until a message of that visit says more.
+        let Some(visit) = change.encounter.as_ref().and_then(|visit| visit_identifier(&visit.number)) else {
+            return Ok(None);
+        };
+        found = verified_holder(tx, &visit, at)?.map(|holder| (holder, visit.clone()));
+        identifiers.push((visit, Trust::Verified));
+    }
     if let Some((Holder { person: id, under }, identifier)) = found {
         return Ok(Some(Resolved { id, under, identifiers, came_with: Some(identifier), doubts }));
     }
-    let verified = identifiers.iter().find(|(_, trust)| *trust == Trust::Verified).map(|(i, _)| i.clone());
-    if let Some(identifier) = verified {
+    if let Some((identifier, _)) = identifiers.iter().find(is_verified) {
         let (domain, value) = identifier.lookup();
         let id = key.person(&[&domain, value]);
-        return Ok(Some(Resolved { id, under: id, identifiers, came_with: Some(identifier), doubts }));
+        let came_with = Some(identifier.plain());
+        return Ok(Some(Resolved { id, under: id, identifiers, came_with, doubts }));
     }
     // Only a claimed number: its person is told by everything that the message says, so that it never meets the holder.
-    let Some((claimed, _)) = identifiers.first().cloned() else { return Ok(None) };
-    let name = change.name.value().map(model::PersonName::folded).unwrap_or_default();
-    let born = change.birth.value().map(model::PartialTime::to_date).unwrap_or_default();
-    if name.is_empty() {
+    let Some(claimed) = identifiers.first().map(|(identifier, _)| identifier.plain()) else {
         return Ok(None);
-    }
-    let under = key.person(&["claimed", &claimed.value, &name, &born]);
+    };
+    let name = person.name.value().map(model::PersonName::folded).unwrap_or_default();
+    let born = person.birth.value().map(PartialTime::to_date).unwrap_or_default();
+    let mut parts = vec!["claimed", &claimed.value, &name, &born];
+    parts.extend(person.birth_order.as_deref());
+    let under = key.person(&parts);
     let id = person::survivor(tx, under)?;
     Ok(Some(Resolved { id, under, identifiers, came_with: Some(claimed), doubts }))
+}
+
+/// Whether numbers that prove nothing tell a person together with the name.
+fn is_told(identifiers: &[(Identifier, Trust)], person: &PersonChange) -> bool {
+    let named = person.name.value().is_some_and(|name| !name.is_empty()) && !person.unknown;
+    // What is given to somebody else afterwards needs a birth date beside the name.
+    let lasting = |(i, _): &(Identifier, Trust)| !matches!(i.kind, IdentifierKind::Temporary { .. });
+    named && (identifiers.iter().any(lasting) || !identifiers.is_empty() && person.birth.value().is_some())
+}
+
+/// The number of a visit as one that its patient is known under, where it means one visit for ever.
+pub(crate) fn visit_identifier(number: &Number) -> Option<Identifier> {
+    let authority = format!("visit:{}", number.space);
+    let kind = IdentifierKind::Assigned { authority, code: Some("VN".to_owned()) };
+    (number.scope == Scope::Global).then(|| Identifier::new(kind, number.value.clone()))
+}
+
+/// Whether the message is about a small child, and `holder` is so much older that the number is the mother's.
+fn is_child_of(
+    tx: &Tx<'_>,
+    person: &PersonChange,
+    at: Option<Timestamp>,
+    holder: PersonId,
+) -> Result<bool, StateError> {
+    let (Some(born), Some(at)) = (person.birth.value(), at) else { return Ok(false) };
+    let years = |n: i64| SignedDuration::from_hours(n * 365 * 24);
+    if at.duration_since(born.earliest()) > years(CHILD) {
+        return Ok(false);
+    }
+    let held = person::held(tx, holder)?.and_then(|held| held.birth);
+    Ok(held.is_some_and(|held| born.earliest().duration_since(held.latest()) > years(MOTHER)))
 }
 
 /// Who holds a number.
@@ -94,38 +156,59 @@ struct Holder {
     under: PersonId,
 }
 
-/// The person that holds the number as verified.
-fn verified_holder(tx: &Tx<'_>, identifier: &Identifier) -> Result<Option<Holder>, StateError> {
+/// The person that holds the number as verified at a time.
+fn verified_holder(
+    tx: &Tx<'_>,
+    identifier: &Identifier,
+    at: Option<Timestamp>,
+) -> Result<Option<Holder>, StateError> {
     let (domain, value) = identifier.lookup();
     let idents = tx.idents(&domain, value)?;
-    let verified = idents.into_iter().find(|ident| ident.trust == Trust::Verified as u8);
+    let holds = |ident: &Ident| {
+        let ended = ident.ends.zip(at).is_some_and(|(ends, at)| ends < at);
+        ident.trust == Trust::Verified as u8 && !ended
+    };
+    let verified = idents.into_iter().find(holds);
     let holder = |under| person::survivor(tx, under).map(|person| Holder { person, under });
     verified.map(|ident| holder(ident.person)).transpose()
 }
 
 type Judged = Result<Option<Holder>, (Doubt, Option<PersonId>)>;
 
-/// Judges a resident ID number. Ok with its holder, if it has one; Err with the doubt and whom it concerns.
-fn resident(
+/// Judges a resident ID number or that of a document. Ok with its holder, if it has one; Err with the doubt and whom it concerns.
+fn judged(
     tx: &Tx<'_>,
     identifier: &Identifier,
     change: &PersonChange,
     found: Option<PersonId>,
     identity_feed: bool,
+    at: Option<Timestamp>,
 ) -> Result<Judged, StateError> {
-    let Ok(number) = ResidentId::read(&identifier.value) else {
-        return Ok(Err((Doubt::Malformed, None)));
+    let number = ResidentId::read(&identifier.value).ok();
+    let telling = match &identifier.kind {
+        IdentifierKind::Document { document, .. } if document.read(&identifier.value).is_none() => {
+            return Ok(Err((Doubt::Malformed, None)));
+        }
+        IdentifierKind::Document { document: Document::ForeignResident, .. } => number.as_ref(),
+        IdentifierKind::Document { .. } => None,
+        _ if number.is_none() => return Ok(Err((Doubt::Malformed, None))),
+        _ => number.as_ref(),
     };
-    let number_holder = verified_holder(tx, identifier)?;
+    let number_holder = verified_holder(tx, identifier, at)?;
     let holder_id = number_holder.map(|holder| holder.person);
     let holder = holder_id.map(|id| person::held(tx, id)).transpose()?.flatten();
     // A feed may leave out the name of somebody it has identified before: then the held one speaks.
     let held = found.map(|id| person::held(tx, id)).transpose()?.flatten();
+    let held_name = held.as_ref().and_then(|p| p.name.as_ref());
     let evidence = Evidence {
-        number: &number,
+        number: telling,
         birth: change.birth.value().or_else(|| held.as_ref().and_then(|p| p.birth.as_ref())),
         sex: change.sex.value().copied().or_else(|| held.as_ref().and_then(|p| p.sex)),
-        name: change.name.value().or_else(|| held.as_ref().and_then(|p| p.name.as_ref())),
+        name: change.name.value().or(held_name),
+        unknown: match change.name.value() {
+            Some(_) => change.unknown,
+            None => held.as_ref().is_some_and(|p| p.unknown),
+        },
         holder: holder.as_ref(),
         identity_feed,
     };
@@ -135,7 +218,9 @@ fn resident(
     match (found, holder_id) {
         (Some(found), Some(holder)) if found != holder => Ok(Err((Doubt::TwoPersons, Some(holder)))),
         (Some(found), None) => {
-            let other = held.as_ref().and_then(Person::resident_id).is_some_and(|own| own != number.as_str());
+            let own = held.as_ref().and_then(Person::resident_id);
+            let is_resident = identifier.kind == IdentifierKind::ResidentId;
+            let other = is_resident && own.is_some_and(|own| own != identifier.value);
             Ok(if other { Err((Doubt::OtherNumber, Some(found))) } else { Ok(None) })
         }
         _ => Ok(Ok(number_holder)),

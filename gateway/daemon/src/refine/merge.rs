@@ -2,9 +2,9 @@
 
 use buffer::StateError;
 use interpret::Reason;
-use model::{Authority, Identifier, PersonId, Trust};
+use model::{Authority, Identifier, Number, PersonId, Trust};
 
-use super::identity::Resolved;
+use super::identity::{self, Resolved};
 use super::joining::{By, Joining, NotJoined, Word};
 use super::person;
 use super::records::{Applier, Effects, Stop};
@@ -41,6 +41,21 @@ impl<'t> Applier<'_, 't> {
             } else if holder == self.person && resolved.under != self.person && !self.released {
                 return Err(Stop::Quarantine(Reason::MergeInverse));
             }
+        }
+        Ok(())
+    }
+
+    /// Merges an unknown patient, who was known by the visit alone, into the person of this capture, which says whose visit it is.
+    pub(crate) fn identified(&mut self, visit: &Number, effects: &mut Effects) -> Result<(), Stop> {
+        if !self.feed.may(Authority::Identity) {
+            return Ok(());
+        }
+        let Some(identifier) = identity::visit_identifier(visit) else { return Ok(()) };
+        let Some(holder) = self.holder(&identifier)? else { return Ok(()) };
+        // Once it was said whose visit it is, another name for it is no identification.
+        if holder != self.person && self.tx.person_link(holder)?.is_none() {
+            let (survivor, sure) = (self.person, self.released);
+            self.joining()?.merge(survivor, holder, sure, effects)?;
         }
         Ok(())
     }

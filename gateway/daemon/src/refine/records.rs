@@ -76,6 +76,9 @@ impl Applier<'_, '_> {
         if !change.merged.is_empty() {
             self.merge(&change.merged, resolved, &mut effects)?;
         }
+        if let Some(visit) = &change.encounter {
+            self.identified(&visit.number, &mut effects)?;
+        }
         let encounter = match change.encounter {
             Some(visit) => self.encounter(visit, resolved, event.as_ref(), &mut effects)?,
             None => None,
@@ -165,6 +168,9 @@ impl Applier<'_, '_> {
             if own.is_none() {
                 self.tx.put_ident(&domain, value, self.under, *trust as u8)?;
             }
+            if let Some(ends) = identifier.valid.ends() {
+                self.tx.end_ident(&domain, value, own.unwrap_or(self.under), Some(ends))?;
+            }
             match own.unwrap_or(self.under) {
                 owner if owner == self.person => person.hold(identifier.clone(), *trust),
                 owner if own.is_none() || identifier.kind == IdentifierKind::ResidentId => {
@@ -187,7 +193,7 @@ impl Applier<'_, '_> {
     ) -> Result<(), Stop> {
         let id = RecordId::from(self.under);
         let previous = held::record(self.tx, id)?;
-        let place = self.place(previous.as_ref(), event);
+        let here = self.place(previous.as_ref(), event);
         let mut next = match previous.as_ref().map(|p| &p.body) {
             Some(Body::Person(person)) => person.clone(),
             _ => Person { replaced_by: Some(self.person), ..Person::default() },
@@ -199,16 +205,22 @@ impl Applier<'_, '_> {
                 next.hold(identifier.clone(), *trust);
             }
         }
-        if !place.older {
-            next.apply(change.clone(), self.feed.may(Authority::Demographics));
+        let demographics = self.feed.may(Authority::Demographics);
+        let stated_before = if demographics { next.stated } else { previous.as_ref().map(|p| p.position) };
+        let word = place(stated_before, event, &self.provenance);
+        if !word.older {
+            next.apply(change.clone(), demographics);
         }
         if previous.as_ref().is_some_and(|p| p.body == Body::Person(next.clone())) {
             return Ok(());
         }
+        if demographics && !word.older {
+            next.stated = Some(word.position);
+        }
         let record = Record {
             id,
             person: self.under,
-            position: place.position,
+            position: here.position,
             provenance: self.provenance.clone(),
             came_with: resolved.came_with.clone(),
             encounter: None,
@@ -230,8 +242,9 @@ impl Applier<'_, '_> {
                 }
                 // What it was known by may have changed since.
                 let held = person::held(self.tx, other)?;
-                let still = held
-                    .is_some_and(|held| held.likenesses().contains(likeness) && !held.contradicts(person));
+                let still = held.is_some_and(|held| {
+                    held.likenesses().contains(likeness) && !held.contradicts(person) && !held.is_twin(person)
+                });
                 if still {
                     found.push(other);
                 }

@@ -41,6 +41,7 @@ pub enum Stage {
 #[derive(Clone, Copy)]
 pub(crate) enum ResourceType {
     Patient,
+    RelatedPerson,
     Encounter,
     Condition,
     Specimen,
@@ -88,6 +89,7 @@ impl ResourceType {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Patient => "Patient",
+            Self::RelatedPerson => "RelatedPerson",
             Self::Encounter => "Encounter",
             Self::Condition => "Condition",
             Self::Specimen => "Specimen",

@@ -1,11 +1,15 @@
 //! A person as a Patient.
 
-use model::{Address, HeldIdentifier, IdentifierKind, Person, PersonId, PersonName, RecordId, Sex, Trust};
+use model::{
+    Address, Document, IdentifierKind, PartialTime, Person, PersonId, PersonName, RecordId, Sex, Trust,
+};
 
-use super::datatype::{Coding, Concept, Identifier, Reference, When};
+use super::datatype::{Coding, Concept, Identifier, Period, Reference, When};
 use super::render::{IDENTIFIER_TYPE, Scene};
-use super::resource::{Address as FhirAddress, ContactPoint, HumanName, Patient, PatientLink};
-use super::text::{clean, code};
+use super::resource::{
+    Address as FhirAddress, ContactPoint, DatedIdentifier, HumanName, Patient, PatientLink, RelatedPerson,
+};
+use super::text::{clean, code, percent_encoded};
 use super::{Entry, ResourceType, Site};
 
 /// Resident ID numbers (WS 363).
@@ -13,6 +17,9 @@ const RESIDENT_ID: &str = "urn:oid:2.16.156.10011.1.3";
 
 /// Electronic health codes; platforms name them differently, so they have a URI of ours until a profile maps it.
 const HEALTH_CODE: &str = "urn:hospital-gateway:health-code";
+
+/// Roles of related persons.
+const ROLE: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleCode";
 
 /// The codes of HL7 table 0203 that sources use for persons; another type goes up as text.
 const KNOWN_TYPES: [&str; 22] = [
@@ -34,7 +41,7 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
         name: person.name.as_ref().and_then(name).into_iter().collect(),
         telecom: phones(person),
         gender: person.sex.map(gender),
-        birth_date: person.birth.as_ref().map(model::PartialTime::to_date),
+        birth_date: person.birth.as_ref().map(PartialTime::to_date),
         deceased_boolean: deceased.and_then(|when| when.is_none().then_some(true)),
         deceased_date_time: deceased.and_then(Option::as_ref).map(When),
         address: person.addresses.iter().flatten().filter_map(address).collect(),
@@ -43,16 +50,55 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
     };
     // Who was merged into somebody waits for that one; that one waits for nobody.
     let depends_on = person.replaced_by.iter().map(|id| RecordId::from(*id)).collect();
-    vec![scene.main(ResourceType::Patient, depends_on, &patient)]
+    let main = scene.main(ResourceType::Patient, depends_on, &patient);
+    // The person has to be there before who is related to it.
+    [Some(main), mother(scene, person)].into_iter().flatten().collect()
 }
 
 /// The numbers; those of a person that was merged into another one are old.
-fn identifiers<'a>(person: &'a Person, site: &Site) -> Vec<Identifier<'a>> {
-    let all = person.identifiers.iter().filter_map(|held| identifier(held, site));
-    match person.replaced_by {
-        Some(_) => all.map(|number| Identifier { usage: Some("old"), ..number }).collect(),
-        None => all.collect(),
+fn identifiers<'a>(person: &'a Person, site: &Site) -> Vec<DatedIdentifier<'a>> {
+    let verified = person.identifiers.iter().filter(|held| held.trust == Trust::Verified);
+    let all = verified.filter_map(|held| {
+        let number = identifier(&held.identifier, site)?;
+        let usage = if person.replaced_by.is_some() { Some("old") } else { number.usage };
+        Some(dated(Identifier { usage, ..number }, &held.identifier))
+    });
+    all.collect()
+}
+
+/// A number with from when and until when it is valid.
+fn dated<'a>(number: Identifier<'a>, source: &model::Identifier) -> DatedIdentifier<'a> {
+    let valid = &source.valid;
+    let date = |at: &Option<PartialTime>| at.as_ref().map(PartialTime::to_date);
+    let period = Period { start: date(&valid.since), end: date(&valid.until) };
+    // Two ends that are the wrong way round are no period.
+    let right = valid.since.as_ref().zip(valid.until.as_ref()).is_none_or(|(a, b)| a.latest() <= b.latest());
+    DatedIdentifier { number, period: (!valid.is_open() && right).then_some(period) }
+}
+
+/// The mother, where a message names her by a number: never the child's, and no link to a person of the index.
+fn mother(scene: &Scene<'_>, person: &Person) -> Option<Entry> {
+    let numbers = person.mother.iter();
+    let identifier: Vec<_> = numbers
+        .filter_map(|source| Some(dated(identifier(source, scene.site)?, source)))
+        .map(|dated| {
+            let usage = None;
+            DatedIdentifier { number: Identifier { usage, ..dated.number }, ..dated }
+        })
+        .collect();
+    if identifier.is_empty() {
+        return None;
     }
+    let id = scene.record.id.part(&scene.site.id_key, "mother", &[]);
+    let coding = Coding { system: ROLE.into(), code: "MTH".into(), display: Some("mother".into()) };
+    let marks = scene.part_marks();
+    let related = RelatedPerson {
+        head: scene.head(ResourceType::RelatedPerson, id, &marks),
+        identifier,
+        patient: Reference::to(ResourceType::Patient, scene.record.id),
+        relationship: vec![Concept { coding: vec![coding], ..Concept::default() }],
+    };
+    Some(scene.part(ResourceType::RelatedPerson, id, &related))
 }
 
 fn links(person: &Person) -> Vec<PatientLink<'static>> {
@@ -65,12 +111,9 @@ fn links(person: &Person) -> Vec<PatientLink<'static>> {
     by.chain(replaces).chain(person.see_also.iter().map(|id| link(id, "seealso"))).collect()
 }
 
-fn identifier<'a>(held: &'a HeldIdentifier, site: &Site) -> Option<Identifier<'a>> {
-    if held.trust != Trust::Verified {
-        return None;
-    }
-    let value = clean(&held.identifier.value)?;
-    Some(match &held.identifier.kind {
+fn identifier<'a>(source: &'a model::Identifier, site: &Site) -> Option<Identifier<'a>> {
+    let value = clean(&source.value)?;
+    Some(match &source.kind {
         IdentifierKind::ResidentId => Identifier {
             usage: Some("official"),
             kind: Some(Concept::code(IDENTIFIER_TYPE, "NI")),
@@ -80,6 +123,19 @@ fn identifier<'a>(held: &'a HeldIdentifier, site: &Site) -> Option<Identifier<'a
         IdentifierKind::HealthCode => {
             Identifier { usage: None, kind: None, system: HEALTH_CODE.into(), value }
         }
+        IdentifierKind::Document { document, country } => Identifier {
+            usage: Some("official"),
+            kind: Some(match document {
+                Document::Passport => Concept::code(IDENTIFIER_TYPE, "PPN"),
+                Document::ForeignResident => Concept::code(IDENTIFIER_TYPE, "PRC"),
+                Document::HkMacauPermit | Document::TaiwanPermit => Concept::text(document.name().into()),
+            }),
+            system: document_system(*document, country.as_deref()).into(),
+            value,
+        },
+        IdentifierKind::Temporary { authority } => {
+            Identifier { usage: Some("temp"), kind: None, system: site.authority(authority).into(), value }
+        }
         IdentifierKind::Assigned { authority, code } => Identifier {
             usage: None,
             kind: code.as_deref().and_then(kind),
@@ -87,6 +143,12 @@ fn identifier<'a>(held: &'a HeldIdentifier, site: &Site) -> Option<Identifier<'a
             value,
         },
     })
+}
+
+/// Documents have no agreed systems in China: a URI of ours until a profile maps it, with the country of a passport.
+fn document_system(document: Document, country: Option<&str>) -> String {
+    let country = country.and_then(clean).map(|country| format!(":{}", percent_encoded(&country)));
+    format!("urn:hospital-gateway:{}{}", document.name(), country.unwrap_or_default())
 }
 
 fn kind(source: &str) -> Option<Concept<'_>> {

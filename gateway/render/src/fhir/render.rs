@@ -16,7 +16,7 @@ pub(crate) const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/
 /// Organisation codes (WS 363).
 const ORGANIZATION_CODE: &str = "urn:oid:2.16.156.10011.1.5";
 
-/// The resources that carry `record`, each after its parts. Parts that a destination refused for good are left out or
+/// The resources that carry `record`, each after those that it cannot be without. Parts that a destination refused for good are left out or
 /// sent without their value, as `refused` says.
 pub fn record(record: &Record, site: &Site, refused: &Refused) -> Vec<Entry> {
     let scene = Scene { record, site, refused, trace: Trace::new(record, site) };

@@ -26,7 +26,7 @@ pub(crate) struct Patient<'a> {
     #[serde(flatten)]
     pub(crate) head: Head<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) identifier: Vec<Identifier<'a>>,
+    pub(crate) identifier: Vec<DatedIdentifier<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) active: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -47,6 +47,24 @@ pub(crate) struct Patient<'a> {
     pub(crate) managing_organization: Option<Reference<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) link: Vec<PatientLink<'a>>,
+}
+
+/// An identifier of a person.
+#[derive(Serialize)]
+pub(crate) struct DatedIdentifier<'a> {
+    #[serde(flatten)]
+    pub(crate) number: Identifier<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) period: Option<Period>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RelatedPerson<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    pub(crate) identifier: Vec<DatedIdentifier<'a>>,
+    pub(crate) patient: Reference<'a>,
+    pub(crate) relationship: Vec<Concept<'a>>,
 }
 
 #[derive(Serialize)]

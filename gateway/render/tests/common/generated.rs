@@ -194,7 +194,7 @@ fn person() -> BoxedStrategy<Body> {
         (text(), of(text())).prop_map(|(authority, code)| IdentifierKind::Assigned { authority, code }),
     ];
     let held = (kind, text(), any::<bool>()).prop_map(|(kind, value, verified)| HeldIdentifier {
-        identifier: Identifier { kind, value },
+        identifier: Identifier::new(kind, value),
         trust: if verified { Trust::Verified } else { Trust::Claimed },
         from: None,
     });
@@ -218,11 +218,9 @@ fn person() -> BoxedStrategy<Body> {
                 phones,
                 deceased,
                 replaced_by: deleted.then(|| model::PersonId::from_bytes([9; 16])),
-                replaces: Vec::new(),
-                see_also: Vec::new(),
                 deleted,
                 authoritative,
-                stated: None,
+                ..Person::default()
             })
         })
         .boxed()

@@ -81,7 +81,7 @@ pub(crate) fn decimal(digits: &str) -> Value {
 
 pub(crate) fn person() -> Record {
     let held = |kind, value: &str, trust| HeldIdentifier {
-        identifier: Identifier { kind, value: value.to_owned() },
+        identifier: Identifier::new(kind, value),
         trust,
         from: None,
     };
@@ -113,12 +113,8 @@ pub(crate) fn person() -> Record {
             }]),
             phones: Some(vec![" 13800000000 ".to_owned(), String::new()]),
             deceased: Some(None),
-            replaced_by: None,
-            replaces: Vec::new(),
-            see_also: Vec::new(),
-            deleted: false,
             authoritative: true,
-            stated: None,
+            ..Person::default()
         }),
     )
 }
