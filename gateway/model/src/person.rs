@@ -1,6 +1,6 @@
 //! Persons of the index.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Identifier, PartialTime, PersonId, PersonName, Position, Sex, Trust};
 
@@ -34,7 +34,7 @@ pub struct Person {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phones: Option<Vec<String>>,
     /// When the person died, where only that is known: an empty statement that it happened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "stated")]
     pub deceased: Option<Option<PartialTime>>,
     /// The person that this one was found to be. This one keeps its id and its numbers, and gets nothing new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +54,15 @@ pub struct Person {
     /// Where the last word of such a feed stands in time. A number that another feed adds later is no such word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated: Option<Position>,
+}
+
+/// What is stored is stated, even when it is nothing: without this a death without a time would be read as no death.
+fn stated<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A number and how far it is trusted.
@@ -208,6 +217,7 @@ impl Person {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
     use proptest::prelude::*;
 
     use super::*;
@@ -238,6 +248,16 @@ mod tests {
             }
             person
         })
+    }
+
+    #[test]
+    fn storage_keeps_that_somebody_died_with_and_without_a_time() {
+        let time = PartialTime::read("20261124", None, &TimeZone::UTC).ok();
+        for deceased in [None, Some(None), Some(time)] {
+            let person = Person { deceased, ..Person::default() };
+            let stored = serde_json::to_string(&person).unwrap();
+            assert_eq!(serde_json::from_str::<Person>(&stored).unwrap(), person, "{stored}");
+        }
     }
 
     proptest! {
