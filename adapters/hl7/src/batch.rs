@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use crate::header::content_start;
+
 /// A payload that holds batches, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch<'a> {
@@ -24,8 +26,7 @@ pub struct Group<'a> {
 
 /// Whether a payload begins like a batch.
 pub fn is_batch(payload: &[u8]) -> bool {
-    let start = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    let start = start.trim_ascii_start();
+    let start = &payload[content_start(payload)..];
     start.starts_with(b"FHS") || start.starts_with(b"BHS")
 }
 
@@ -190,11 +191,11 @@ fn count(trailer: &[u8]) -> Option<usize> {
 
 /// The lines that hold anything.
 fn lines(payload: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let start = if payload.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let start = content_start(payload);
     let ends = memchr::memchr2_iter(b'\r', b'\n', payload).chain(core::iter::once(payload.len()));
     ends.scan(start, |start, end| {
         let span = *start..end.max(*start);
-        *start = end + 1;
+        *start = (end + 1).max(*start);
         Some(span)
     })
     .filter(|span| !payload[span.clone()].trim_ascii().is_empty())
@@ -228,6 +229,8 @@ mod tests {
         assert_eq!(bodies("FHS|^~\\&\rMSH|a\rFTS|1").0, ["MSH|a"]);
         assert_eq!(bodies("FHS|^~\\&\rBHS|^~\\&\rBTS|0\rFTS|1").0, [""; 0]);
         assert_eq!(bodies("BHS|^~\\&\rPID|1\rMSH|a\rBTS|1").1, ["a segment outside of any message"]);
+        // Blanks before the first segment are no part of it.
+        assert_eq!(bodies("\u{feff}\r\n  BHS|^~\\&\rMSH|a\rBTS|1"), (vec!["MSH|a".to_owned()], Vec::new()));
     }
 
     #[test]
@@ -265,7 +268,10 @@ mod tests {
                     end = span.end;
                 }
                 let starts = payload.split(|b| matches!(b, b'\r' | b'\n')).filter(|line| line.starts_with(b"MSH"));
-                let starts = starts.count() + usize::from(payload.starts_with(b"\xef\xbb\xbfMSH"));
+                let first = &payload[content_start(&payload)..];
+                let blank = first.len() < payload.len() && first.starts_with(b"MSH");
+                let at_line_start = payload[..payload.len() - first.len()].last().is_some_and(|b| matches!(b, b'\r' | b'\n'));
+                let starts = starts.count() + usize::from(blank && !at_line_start);
                 prop_assert_eq!(batch.messages().count(), starts);
                 batch.answer(core::iter::empty(), "", "");
             }
