@@ -47,17 +47,31 @@ impl Usage {
 pub(crate) fn usage(directory: &Path, max: MaxSize) -> io::Result<Usage> {
     let segments = size(&directory.join("seg"))?;
     let reserve = fs::metadata(reserve_path(directory)).map_or(0, |meta| meta.len());
-    let bytes = size(directory)? - reserve;
+    let state = size(directory)?.saturating_sub(reserve);
+    let bytes = segments + state;
     let stat = rustix::fs::statvfs(directory)?;
-    let (total, free) = (stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize);
-    let configured = match max {
-        MaxSize::Percent(percent) => total / 100 * u64::from(percent),
-        MaxSize::Bytes(bytes) => bytes,
-    };
-    // A small partition keeps a part of itself free instead.
-    let headroom = HEADROOM.min(total / 8);
-    let limit = configured.min((bytes + free).saturating_sub(headroom));
-    Ok(Usage { bytes: bytes + segments, limit, segments, state: bytes, reserve: reserve > 0 })
+    let partition = Partition { total: stat.f_blocks * stat.f_frsize, free: stat.f_bavail * stat.f_frsize };
+    Ok(Usage { bytes, limit: partition.limit(max, bytes), segments, state, reserve: reserve > 0 })
+}
+
+/// The file system that the buffer lies on.
+#[derive(Clone, Copy)]
+struct Partition {
+    total: u64,
+    free: u64,
+}
+
+impl Partition {
+    /// How much a buffer that holds `bytes` may hold. What it holds itself is no reason to give it less.
+    fn limit(self, max: MaxSize, bytes: u64) -> u64 {
+        let configured = match max {
+            MaxSize::Percent(percent) => self.total / 100 * u64::from(percent),
+            MaxSize::Bytes(bytes) => bytes,
+        };
+        // A small partition keeps a part of itself free instead.
+        let headroom = HEADROOM.min(self.total / 8);
+        configured.min((bytes + self.free).saturating_sub(headroom))
+    }
 }
 
 /// Sets the reserve aside where there is room for it.
@@ -115,6 +129,20 @@ mod tests {
         assert_eq!((held.bytes, held.segments, held.state, held.limit), (150, 50, 100, 1000));
         give_reserve(dir.path());
         assert!(!usage(dir.path(), MaxSize::Bytes(1000)).unwrap().reserve);
+    }
+
+    #[test]
+    fn the_limit_of_a_partition_does_not_move_with_what_the_buffer_itself_puts_there() {
+        const TOTAL: u64 = 4 << 30;
+        let limit = |bytes: u64, others: u64| {
+            Partition { total: TOTAL, free: TOTAL - bytes - others }.limit(MaxSize::Percent(95), bytes)
+        };
+        let empty = limit(0, 0);
+        assert_eq!(empty, TOTAL - HEADROOM);
+        for bytes in [1, 1 << 30, 3 << 30] {
+            assert_eq!(limit(bytes, 0), empty);
+        }
+        assert_eq!(limit(1 << 30, 1 << 30), empty - (1 << 30), "what others put there takes away");
     }
 
     #[test]
