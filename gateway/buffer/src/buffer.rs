@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use feed::{CaptureId, FeedName, Form, Intake};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use crate::retention::{self, Retention};
 use crate::segment::{self, Announce, Health, Readers, SegmentError, Writer, WriterSettings};
@@ -338,7 +337,11 @@ struct Segments {
 
 impl Announce for Segments {
     fn opened(&self, no: u32, at: Timestamp) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
-        Ok(self.state.run_blocking(Urgency::Now, move |tx| tx.open_segment(no, day(at), at))?)
+        Ok(self.state.run_blocking(Urgency::Now, move |tx| {
+            // A clock that goes back has begun no earlier day.
+            let at = tx.not_before_trusted(at);
+            tx.open_segment(no, day(at), at)
+        })?)
     }
 
     fn ended(&self, no: u32, _at: Timestamp) {
@@ -390,7 +393,10 @@ fn known(
     let rows = state.read_blocking(|read| read.segments())?;
     for no in numbers.iter().copied() {
         if rows.iter().all(|row| row.no != no) {
-            state.run_blocking(Urgency::Now, move |tx| tx.open_segment(no, day(now), now))?;
+            state.run_blocking(Urgency::Now, move |tx| {
+                let now = tx.not_before_trusted(now);
+                tx.open_segment(no, day(now), now)
+            })?;
         }
     }
     // All of what lies in the files of an earlier run was committed. The bound goes to the end of the newest one that
@@ -461,5 +467,5 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
 
 /// The UTC day, counted from 1970-01-01.
 fn day(now: Timestamp) -> i64 {
-    now.to_zoned_datetime(TimeZone::UTC).timestamp().as_second().div_euclid(86_400)
+    now.as_second().div_euclid(86_400)
 }

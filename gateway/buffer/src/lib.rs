@@ -42,3 +42,14 @@ pub fn give_way() {
         log::debug!("a thread keeps its priority: {error}");
     }
 }
+
+/// An error with its causes, for the log.
+fn chain(error: &dyn core::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -12,14 +12,3 @@ pub(crate) use close::close;
 pub(crate) use file::{SegmentError, is_stillborn, last_row, numbers, remove};
 pub(crate) use reader::Readers;
 pub(crate) use writer::{Announce, Writer, WriterSettings, mark};
-
-/// An error with its causes, for the log.
-fn chain(error: &dyn core::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
-}

@@ -11,9 +11,8 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::chain;
 use super::file::{self, SegmentError};
-use crate::{Purpose, Ring, SealError};
+use crate::{Purpose, Ring, SealError, chain};
 
 /// A capture and its number.
 #[derive(Clone)]

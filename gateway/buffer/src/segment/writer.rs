@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use feed::{Answer, Capture, CaptureId, Commit, Form, Intake, Mark, Refusal, Ticket};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
 
+use super::Readers;
 use super::file::{self, CHUNK, CHUNKED_FROM, SegmentError};
-use super::{Readers, chain};
-use crate::{KeyUse, Purpose, Ring, RingError, SealError};
+use crate::{KeyUse, Purpose, Ring, RingError, SealError, StateError, chain};
 
 /// Captures of one transaction at most.
 const BATCH: usize = 256;
@@ -28,8 +27,6 @@ const SEGMENT: u64 = 1 << 30;
 const QUEUE: usize = 65_536;
 /// Of a broken frame or junk beyond the quota so much is kept, in bytes.
 const JUNK_HEAD: usize = 1 << 10;
-/// A second disk error within this time holds the feeds.
-const AGAIN: Duration = Duration::from_secs(60);
 
 /// Whether captures can be committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +36,7 @@ pub enum Health {
     Good = 0,
     /// A commit failed once; a new segment was begun.
     Reopened = 1,
-    /// Commits failed twice in short time. Nothing is taken until the gateway starts again.
+    /// Commits failed twice. Nothing is taken until the gateway starts again.
     Held = 2,
 }
 
@@ -166,7 +163,7 @@ impl Writer {
         let writer = Self(shared);
         let open = Open::begin(&settings, &announce, None, now)?;
         let owner =
-            Owner { shared: writer.clone(), settings, announce, open, large: VecDeque::new(), failed: None };
+            Owner { shared: writer.clone(), settings, announce, open, large: VecDeque::new(), latest: now };
         let thread = std::thread::Builder::new().name("ingest".to_owned()).spawn(move || owner.run());
         let thread =
             thread.map_err(|source| SegmentError::Io { path: PathBuf::from("thread ingest"), source })?;
@@ -288,7 +285,8 @@ struct Owner<A> {
     announce: A,
     open: Open,
     large: VecDeque<Large>,
-    failed: Option<Instant>,
+    /// When the last capture came: the time at which the next segment is begun, where nobody says another.
+    latest: Timestamp,
 }
 
 enum Work {
@@ -305,7 +303,7 @@ impl<A: Announce> Owner<A> {
                     self.commit(jobs);
                     let full = self.open.bytes >= SEGMENT;
                     if (full || roll.is_some()) && self.open.next_row > 1 {
-                        self.begin_next(roll.unwrap_or(Timestamp::UNIX_EPOCH));
+                        self.roll(roll.unwrap_or(self.latest));
                     }
                 }
             }
@@ -351,7 +349,9 @@ impl<A: Announce> Owner<A> {
             refuse(jobs, Refusal::Disk);
             return self.refuse_large(Refusal::Disk);
         }
-        let received = jobs.first().map(|job| job.capture.received);
+        if let Some(last) = jobs.last().or(self.large.front().map(|large| &large.job)) {
+            self.latest = last.capture.received;
+        }
         match self.write(&jobs) {
             Ok((first, large)) => {
                 let mut last = None;
@@ -384,7 +384,7 @@ impl<A: Announce> Owner<A> {
                 );
                 refuse(jobs, Refusal::Disk);
                 self.refuse_large(Refusal::Disk);
-                self.recover(received.unwrap_or(Timestamp::UNIX_EPOCH));
+                self.recover();
             }
         }
     }
@@ -459,33 +459,48 @@ impl<A: Announce> Owner<A> {
     }
 
     /// After a failed commit nobody knows what of it is on the disk. The segment is left as it is, to be checked when it is
-    /// closed, and a new one is begun. A second failure in short time holds the feeds.
-    fn recover(&mut self, now: Timestamp) {
-        let again = self.failed.replace(Instant::now()).is_some_and(|before| before.elapsed() < AGAIN);
-        let health = if again { Health::Held } else { Health::Reopened };
-        self.shared.0.health.store(health as u8, Ordering::Relaxed);
-        if !again {
-            self.begin_next(now);
+    /// closed, and a new one is begun. A second failure holds the feeds: a medium that fails again and again is not one to
+    /// acknowledge on, however long it takes from one to the next.
+    fn recover(&mut self) {
+        let again = self.shared.health() != Health::Good;
+        self.set_health(if again { Health::Held } else { Health::Reopened });
+        if !again && let Err(error) = self.begin_next(self.latest) {
+            log::error!("a new segment cannot be begun: {}", chain(&error));
+            self.set_health(Health::Held);
         }
     }
 
-    fn begin_next(&mut self, now: Timestamp) {
-        match Open::begin(&self.settings, &self.announce, Some(&self.open), now) {
-            Ok(next) => {
-                let old = core::mem::replace(&mut self.open, next);
-                // A body that was half way begins anew; what it left in the old segment belongs to no capture.
-                for large in &mut self.large {
-                    (large.done, large.first) = (0, None);
-                }
-                let no = old.no;
-                drop(old);
-                self.announce.ended(no, now);
+    /// Begins a new segment where nothing is wrong with the open one: that one goes on where there is no room for another.
+    fn roll(&mut self, now: Timestamp) {
+        match self.begin_next(now) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                log::error!("the disk has no room for a new segment: the open one goes on");
+                self.shared.set_full(true);
+                self.announce.disk_full();
             }
             Err(error) => {
                 log::error!("a new segment cannot be begun: {}", chain(&error));
-                self.shared.0.health.store(Health::Held as u8, Ordering::Relaxed);
+                self.set_health(Health::Held);
             }
         }
+    }
+
+    fn begin_next(&mut self, now: Timestamp) -> Result<(), WriteError> {
+        let next = Open::begin(&self.settings, &self.announce, Some(&self.open), now)?;
+        let old = core::mem::replace(&mut self.open, next);
+        // A body that was half way begins anew; what it left in the old segment belongs to no capture.
+        for large in &mut self.large {
+            (large.done, large.first) = (0, None);
+        }
+        let no = old.no;
+        drop(old);
+        self.announce.ended(no, now);
+        Ok(())
+    }
+
+    fn set_health(&self, health: Health) {
+        self.shared.0.health.store(health as u8, Ordering::Relaxed);
     }
 
     fn refuse_large(&mut self, refusal: Refusal) {
@@ -547,12 +562,17 @@ fn refuse(jobs: Vec<Job>, refusal: Refusal) {
     }
 }
 
-fn is_full(error: &WriteError) -> bool {
-    let code = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DiskFull);
-    match error {
-        WriteError::Sqlite(error) | WriteError::Segment(SegmentError::Sqlite { source: error, .. }) => {
-            code(error)
+/// Whether the disk had no room, wherever in the chain of causes that is said.
+fn is_full(error: &(dyn core::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let sqlite = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let state = cause.downcast_ref::<StateError>().is_some_and(StateError::is_disk_full);
+        if state || sqlite == Some(ErrorCode::DiskFull) || io == Some(std::io::ErrorKind::StorageFull) {
+            return true;
         }
-        _ => false,
+        next = cause.source();
     }
+    false
 }

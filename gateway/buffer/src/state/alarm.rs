@@ -60,6 +60,15 @@ impl Tx<'_> {
     pub fn clear_alarm(&mut self, key: &str) -> Result<bool, StateError> {
         Ok(self.execute("DELETE FROM alarm WHERE key = ?1", [key])? > 0)
     }
+
+    /// Ends all alarms of a code: what they were about is over.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn clear_alarms(&mut self, code: &str) -> Result<(), StateError> {
+        self.execute("DELETE FROM alarm WHERE code = ?1", [code])?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,17 @@ impl Read<'_> {
         Ok(merge(rows, filter.limit, |lane| lane.head))
     }
 
+    /// The lane of a destination whose head has been its head for the longest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn longest_blocked(&self, destination: u16) -> Result<Option<Lane>, StateError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM lane WHERE destination = ?1 AND head IS NOT NULL ORDER BY since LIMIT 1"
+        );
+        self.one(&sql, [destination], row)
+    }
+
     /// The classes that a destination has lanes of: one seek each.
     fn classes(&self, destination: u16) -> Result<Vec<u8>, StateError> {
         let next = "SELECT class FROM lane WHERE destination = ?1 AND class > ?2 ORDER BY class LIMIT 1";
@@ -260,6 +271,30 @@ mod tests {
             assert_eq!(heads(tx.ready_lanes(1, 0, DeliveryId(0), 10)?), [blocked, other]);
             assert_eq!(heads(tx.ready_lanes(1, 0, blocked, 10)?), [other]);
             assert_eq!(heads(tx.ready_lanes(1, 1, DeliveryId(0), 10)?), [statutory]);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_lane_that_is_blocked_for_the_longest_is_found_behind_one_that_moved_just_now() {
+        let state = scratch();
+        state.write(|tx| {
+            tx.open_segment(1, 0, at(0))?;
+            tx.intern_destination("platform")?;
+            let (first, blocked) = (queue(tx, 1, 0)?, queue(tx, 2, 0)?);
+            let dead = crate::Settled {
+                state: crate::SettledAs::Dead,
+                reason: "refused".to_owned(),
+                at: at(1),
+                receipt: None,
+                sent: Vec::new(),
+                dead: Vec::new(),
+            };
+            tx.settle(first, &dead)?;
+            tx.requeue(first, at(7200))?;
+            let longest = tx.longest_blocked(1)?.expect("two wait");
+            assert_eq!((longest.head, longest.since), (Some(blocked), at(0)));
+            assert_eq!(tx.longest_blocked(2)?, None);
             Ok(())
         });
     }

@@ -218,13 +218,17 @@ impl Owner {
             }
         }
         self.db = None;
+        log::error!("the state: a commit failed, its work is not kept: {error}");
         if self.shared.failures.fetch_add(1, Ordering::Relaxed) > 0 {
             return;
         }
         let reopened = schema::open_writer(&self.shared.path, self.shared.vfs.as_deref());
-        self.db = reopened.and_then(|db| schema::quick_check(&db).map(|()| db)).ok();
-        if self.db.is_none() {
-            self.shared.failures.fetch_add(1, Ordering::Relaxed);
+        match reopened.and_then(|db| schema::quick_check(&db).map(|()| db)) {
+            Ok(db) => self.db = Some(db),
+            Err(error) => {
+                log::error!("the state cannot be opened again: {}", crate::chain(&error));
+                self.shared.failures.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }

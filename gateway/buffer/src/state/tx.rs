@@ -121,7 +121,12 @@ impl<'c> Tx<'c> {
 
     /// `at` in database form, never before a time that was once trusted.
     pub(crate) fn stamp(&self, at: Timestamp) -> i64 {
-        at.max(self.floor).as_microsecond()
+        self.not_before_trusted(at).as_microsecond()
+    }
+
+    /// `at`, never before a time that was once trusted.
+    pub(crate) fn not_before_trusted(&self, at: Timestamp) -> Timestamp {
+        at.max(self.floor)
     }
 }
 

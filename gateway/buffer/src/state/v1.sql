@@ -143,6 +143,7 @@ CREATE TABLE lane (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lane_ready ON lane (destination, class, head) WHERE held IS NULL;
 CREATE INDEX lane_held ON lane (destination, class, head) WHERE held IS NOT NULL;
+CREATE INDEX lane_since ON lane (destination, since) WHERE head IS NOT NULL;
 
 CREATE TABLE receipt (
     delivery  INTEGER PRIMARY KEY,

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use buffer::{DeliveryFilter, DeliveryId, DeliveryState, ExceptionFilter, MAX_ROWS, Outcome, OutcomeKind};
+use buffer::{
+    DeliveryFilter, DeliveryId, DeliveryState, ExceptionFilter, Health, IntakeHealth, MAX_ROWS, Outcome,
+    OutcomeKind,
+};
 use feed::CaptureId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -88,6 +91,16 @@ async fn status(State(shown): State<Held>) -> Answer {
         }));
     }
     let committed = shown.buffer.committed();
+    let mut list: Vec<Value> = alarms
+        .iter()
+        .map(|alarm| json!({ "key": alarm.key, "code": alarm.code, "since": alarm.since }))
+        .collect();
+    // Where the state is what failed, the alarm about it could not be kept there.
+    let held =
+        shown.buffer.intake_health() == IntakeHealth::Held || shown.buffer.state().health() == Health::Held;
+    if held && alarms.iter().all(|alarm| alarm.key != "disk") {
+        list.push(json!({ "key": "disk", "code": "disk", "since": (shown.clock)() }));
+    }
     Ok(Json(json!({
         "version": crate::VERSION,
         "started": shown.started,
@@ -107,9 +120,7 @@ async fn status(State(shown): State<Held>) -> Answer {
         "refine": { "committed": committed, "refined": cursor, "behind": committed > cursor },
         "feeds": feed_list(&shown, &counters),
         "destinations": destinations,
-        "alarms": alarms.iter().map(|alarm| json!({
-            "key": alarm.key, "code": alarm.code, "since": alarm.since,
-        })).collect::<Vec<_>>(),
+        "alarms": list,
     })))
 }
 
