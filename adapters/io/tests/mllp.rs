@@ -116,6 +116,7 @@ impl House {
             sequence: Arc::default(),
             clock: Arc::new(Timestamp::now),
             stats: stats.clone(),
+            beat: Arc::new(|| {}),
         };
         let (_settings, seen) = watch::channel(Arc::new(settings));
         let stopped = stop.clone();

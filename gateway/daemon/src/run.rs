@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use buffer::{Buffer, OpenError, Options, Urgency};
+use buffer::{Buffer, Health, IntakeHealth, OpenError, Options, Urgency};
 use feed::{Answers, CaptureId, FeedName, Outcomes};
 use hl7::sequence::Sequence;
 use io::Stats;
@@ -28,6 +28,9 @@ use crate::supervise::{Place, Supervisor};
 use crate::tls::{self, TlsError};
 use crate::uplink::{self, Endpoint, EndpointError, Uplink};
 use crate::{Clock, chain, check, clock, control};
+
+/// A disk that has not failed for so long is no longer alarmed.
+const DISK_WELL: Duration = Duration::from_secs(24 * 3600);
 
 /// How often maintenance runs.
 const MAINTAIN: Duration = Duration::from_secs(5);
@@ -86,6 +89,11 @@ pub enum RunError {
     /// The control socket cannot be made.
     #[error("the control socket cannot be made")]
     Control(#[source] std::io::Error),
+    /// The disk failed more than once.
+    #[error(
+        "the disk has failed again: nothing more is acknowledged on it. The next start checks what is there; look at the disk (dmesg, smartctl)"
+    )]
+    Disk,
     /// The state failed.
     #[error("the state failed")]
     State(#[from] buffer::StateError),
@@ -97,7 +105,7 @@ pub enum RunError {
 impl RunError {
     /// Whether the configuration or its surroundings have to be mended first (exit code 2).
     pub fn is_setup(&self) -> bool {
-        !matches!(self, Self::State(_) | Self::System(_))
+        !matches!(self, Self::Disk | Self::State(_) | Self::System(_))
     }
 }
 
@@ -138,6 +146,8 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         name: config.site.name.clone(),
         id_key: buffer.ring().id_key(),
     };
+    // What fell in an earlier run is running anew.
+    buffer.state().run(Urgency::Soon, |tx| tx.clear_alarms("restarted")).await?;
     let numbers = numbers(&buffer, &config, started).await?;
     let (rules, rules_seen) = watch::channel(Arc::new(rules(&config, &buffer, &numbers)));
     let (applied, fates) = watch::channel(CaptureId::ZERO);
@@ -186,7 +196,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
     control::serve(shown.clone(), &mut gateway.supervisor).map_err(RunError::Control)?;
     gateway.supervisor.start("refine", Place::Work, {
         let (buffer, committed) = (buffer.clone(), committed.clone());
-        move |stop| {
+        move |hand| {
             let refine = Refine {
                 buffer: buffer.clone(),
                 rules: rules_seen.clone(),
@@ -195,7 +205,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
                 enqueued: enqueued.clone(),
                 threads: 2,
             };
-            async move { refine.run(stop).await.map_err(|error| chain(&error)) }
+            async move { refine.run(hand.stop).await.map_err(|error| chain(&error)) }
         }
     });
     for destination in &config.destinations {
@@ -215,11 +225,11 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
     );
     let ready = format!("listening after {} ms", begun.elapsed().as_millis());
     tell(&[NotifyState::Ready, NotifyState::Status(&ready)]);
-    gateway.look_after(&buffer, path, &reload).await?;
+    let ended = gateway.look_after(&buffer, path, &reload).await;
     log::info!("stopping: feeds finish what is in hand");
     tell(&[NotifyState::Stopping]);
-    gateway.supervisor.finish("feed ").await;
-    gateway.supervisor.finish("").await;
+    gateway.supervisor.finish(|name| name.starts_with("feed ")).await;
+    gateway.supervisor.finish(|_| true).await;
     let closing = buffer.clone();
     let closed = tokio::task::spawn_blocking(move || closing.close()).await;
     if closed.is_err() {
@@ -228,7 +238,15 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         );
     }
     log::info!("stopped");
-    Ok(())
+    ended
+}
+
+/// What is known of the disk.
+struct Disk {
+    /// Whether it has failed in this run.
+    failed: bool,
+    /// When the alarm of an earlier run ends, if it does not fail before.
+    well: Option<Instant>,
 }
 
 /// The running parts.
@@ -265,6 +283,7 @@ impl Gateway {
         let mut fallen: Vec<(tokio::time::Instant, String)> = Vec::new();
         let (done, mut maintenance) = tokio::sync::mpsc::channel(1);
         let mut maintaining = false;
+        let mut disk = Disk { failed: false, well: Some(Instant::now() + DISK_WELL) };
         loop {
             let next = fallen.iter().map(|(at, _)| *at).min();
             tokio::select! {
@@ -288,6 +307,10 @@ impl Gateway {
                 Some(()) = maintenance.recv() => maintaining = false,
                 _ = round.tick() => {
                     watchdog.feed();
+                    self.watch_disk(&mut disk).await?;
+                    for name in self.supervisor.look(tokio::time::Instant::now()) {
+                        self.well(&name).await;
+                    }
                     if !maintaining && maintained.elapsed() >= MAINTAIN {
                         (maintaining, maintained) = (true, Instant::now());
                         self.maintain(buffer, done.clone());
@@ -327,6 +350,41 @@ impl Gateway {
             .run(Urgency::Now, move |tx| tx.raise_alarm(&key, "restarted", why.as_bytes(), now));
         if let Err(error) = raise.await {
             log::error!("an alarm could not be kept: {error}");
+        }
+    }
+
+    /// A disk that failed is alarmed. One that failed again ends the gateway, so that the next start checks everything: on
+    /// what it answers nothing is acknowledged any more.
+    async fn watch_disk(&self, disk: &mut Disk) -> Result<(), RunError> {
+        let buffer = &self.shown.buffer;
+        let (intake, state) = (buffer.intake_health(), buffer.state().health());
+        if intake == IntakeHealth::Held || state == Health::Held {
+            return Err(RunError::Disk);
+        }
+        let now = (self.shown.clock)();
+        if !disk.failed && (intake != IntakeHealth::Good || state != Health::Good) {
+            (disk.failed, disk.well) = (true, None);
+            let what = "a commit failed; a second failure stops the gateway, which then checks everything";
+            let raise = buffer
+                .state()
+                .run(Urgency::Now, move |tx| tx.raise_alarm("disk", "disk", what.as_bytes(), now));
+            if let Err(error) = raise.await {
+                log::error!("the alarm about the disk could not be kept: {error}");
+            }
+        }
+        if disk.well.is_some_and(|well| Instant::now() >= well) {
+            disk.well = None;
+            buffer.state().run(Urgency::Soon, |tx| tx.clear_alarm("disk")).await?;
+        }
+        Ok(())
+    }
+
+    /// A task that fell has been well for a while: nobody needs to look after it any more.
+    async fn well(&self, name: &str) {
+        let key = format!("fallen:{name}");
+        let clear = self.shown.buffer.state().run(Urgency::Soon, move |tx| tx.clear_alarm(&key));
+        if let Err(error) = clear.await {
+            log::warn!("an alarm could not be cleared: {error}");
         }
     }
 
@@ -375,8 +433,9 @@ impl Gateway {
             })
             .map(|(name, _)| name.clone())
             .collect();
+        let tasks: Vec<String> = gone.iter().map(|name| format!("feed {name}")).collect();
+        self.supervisor.finish(|name| tasks.iter().any(|task| task == name)).await;
         for name in gone {
-            self.supervisor.finish(&format!("feed {name}")).await;
             self.feeds.remove(&name);
             lock(&self.shown.feeds).remove(&name);
             lock(&self.shown.sequences).remove(&name);
@@ -398,8 +457,9 @@ impl Gateway {
             .filter(|n| !config.destinations.iter().any(|d| d.name == **n))
             .cloned()
             .collect();
+        let tasks: Vec<String> = gone.iter().map(|name| format!("destination {name}")).collect();
+        self.supervisor.finish(|name| tasks.iter().any(|task| task == name)).await;
         for name in gone {
-            self.supervisor.finish(&format!("destination {name}")).await;
             self.destinations.remove(&name);
             lock(&self.shown.destinations).remove(&name);
         }
@@ -438,20 +498,21 @@ impl Gateway {
             memory: self.memory.clone(),
             clock: self.shown.clock.clone(),
             stats,
+            beat: Arc::new(|| {}),
         };
         // The first start takes the listener that is there; a later one makes its own.
         let first = Arc::new(Mutex::new(listener));
         let feed = feed.clone();
-        self.supervisor.start(&format!("feed {}", feed.name), Place::Door, move |stop| {
-            let (first, settings, context, feed) =
-                (first.clone(), settings.clone(), context.clone(), feed.clone());
+        self.supervisor.start(&format!("feed {}", feed.name), Place::Door, move |hand| {
+            let (first, settings, feed) = (first.clone(), settings.clone(), feed.clone());
+            let context = mllp::Context { beat: Arc::new(move || hand.beat.beat()), ..context.clone() };
             async move {
                 let listener = lock(&first).take();
                 let listener = match listener {
                     Some(listener) => listener,
                     None => listen(&feed).await.map_err(|error| chain(&error))?,
                 };
-                mllp::serve(listener, settings, context, stop).await.map_err(|error| error.to_string())
+                mllp::serve(listener, settings, context, hand.stop).await.map_err(|error| error.to_string())
             }
         });
         Ok(())
@@ -468,15 +529,16 @@ impl Gateway {
         self.destinations.insert(destination.name.clone(), sender);
         let (buffer, clock, enqueued) =
             (self.shown.buffer.clone(), self.shown.clock.clone(), self.enqueued.clone());
-        self.supervisor.start(&format!("destination {}", destination.name), Place::Work, move |stop| {
+        self.supervisor.start(&format!("destination {}", destination.name), Place::Work, move |hand| {
             let uplink = Uplink {
                 buffer: buffer.clone(),
                 settings: settings.clone(),
                 enqueued: enqueued.clone(),
                 status: status.clone(),
                 clock: clock.clone(),
+                beat: Arc::new(move || hand.beat.beat()),
             };
-            async move { uplink.run(stop).await.map_err(|error| chain(&error)) }
+            async move { uplink.run(hand.stop).await.map_err(|error| chain(&error)) }
         });
         Ok(())
     }

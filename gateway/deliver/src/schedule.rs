@@ -118,10 +118,17 @@ impl Schedule {
         }
     }
 
-    /// When to look again, if nothing else happens; none when nothing rests.
-    pub fn wake(&self) -> Option<Uptime> {
+    /// When to look again, if nothing else happens; none when nothing rests. What is due by `now` is not waited for: it was
+    /// looked at, or waits for something that ends.
+    pub fn wake(&self, now: Uptime) -> Option<Uptime> {
         let resting = self.resting.values().map(|rest| rest.until);
-        resting.chain(self.trouble.map(|trouble| trouble.until)).min()
+        resting.chain(self.trouble.map(|trouble| trouble.until)).filter(|until| *until > now).min()
+    }
+
+    /// Forgets the lanes whose rest is over. Called when every lane in which something waits has been offered: nothing
+    /// waits in these any more.
+    pub fn forget_due(&mut self, now: Uptime) {
+        self.resting.retain(|_, rest| rest.until > now);
     }
 
     /// Deliveries in flight.
@@ -182,13 +189,37 @@ mod tests {
         }
         assert_eq!(schedule.trouble().map(|(_, tries)| tries), Some(1), "one failure, not eight");
         assert_eq!(schedule.room(at(5_000)), 0);
-        let wake = schedule.wake().unwrap();
+        let wake = schedule.wake(at(10)).unwrap();
         assert!(wake >= at(5_010));
         assert_eq!(schedule.room(wake), 1);
         assert!(schedule.start(lane(1), wake));
         assert_eq!(schedule.room(wake), 0, "until the probe has answered");
+        assert_eq!(
+            schedule.wake(wake),
+            None,
+            "a probe that hangs is waited for, not looked at again and again"
+        );
         schedule.end(lane(1), Ended::Settled, wake, 0.0);
         assert_eq!(schedule.room(wake), 64);
+    }
+
+    #[test]
+    fn a_lane_that_was_emptied_while_it_rested_is_not_looked_for_for_ever() {
+        let mut schedule = Schedule::new(2, Backoff::default());
+        for n in [1, 2] {
+            assert!(schedule.start(lane(n), at(0)));
+        }
+        schedule.end(lane(1), Ended::Lane, at(0), 1.0);
+        let due = schedule.wake(at(0)).unwrap();
+        schedule.end(lane(2), Ended::Lane, due, 1.0);
+        // Its delivery was discarded meanwhile: nothing of it is offered.
+        let next = schedule.wake(due).unwrap();
+        assert!(next > due, "what is due is no reason to wake");
+        schedule.forget_due(due);
+        assert_eq!(schedule.wake(due), Some(next), "the other one rests still");
+        assert!(!schedule.start(lane(2), due));
+        schedule.forget_due(next);
+        assert_eq!(schedule.wake(at(0)), None);
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod operation;
 mod persons;
 mod platform;
 mod queries;
+mod reload;
 mod rerun;
 mod strict;
 mod tls;

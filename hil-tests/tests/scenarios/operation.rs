@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -254,4 +256,39 @@ fn a_feed_that_goes_silent_is_alarmed_and_the_alarm_goes_when_it_is_heard_again(
     assert!(gateway.log().contains("feed his: no message since"), "{}", gateway.log());
     assert_eq!(sender.send(&hospital.adt("A08", &Person::numbered(1)).1).unwrap().code, "AA");
     gateway.wait_for("it is heard again", |gateway| !silent(gateway));
+}
+
+#[test]
+fn half_a_request_on_the_control_socket_does_not_keep_it_from_stopping() {
+    let mut gateway = Gateway::new(PROGRAM, &Setup::default());
+    gateway.start();
+    let mut half = UnixStream::connect(gateway.path("data/control.sock")).unwrap();
+    half.write_all(b"GET /v1/status HTTP/1.1\r\nHost: ").unwrap();
+    let mut body = UnixStream::connect(gateway.path("data/control.sock")).unwrap();
+    body.write_all(b"POST /v1/persons/find HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    // Both are in the hands of the gateway by the time this one is answered.
+    gateway.json(&["status"]);
+    gateway.stop();
+    assert!(gateway.log().contains("stopped"), "{}", gateway.log());
+}
+
+#[test]
+fn what_lies_on_the_disk_is_readable_for_its_own_user_alone() {
+    let mut gateway = Gateway::new(PROGRAM, &Setup::default());
+    gateway.start();
+    let message = Hospital::new("M", 1).adt("A08", &Person::numbered(1));
+    assert_eq!(Sender::connect(gateway.ports[0]).unwrap().send(&message.1).unwrap().code, "AA");
+    gateway.settled();
+    let mut places = vec![gateway.path("data")];
+    let mut files = 0;
+    while let Some(place) = places.pop() {
+        let mode = fs::metadata(&place).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", place.display());
+        if place.is_dir() {
+            places.extend(fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            files += 1;
+        }
+    }
+    assert!(files > 5, "databases, their logs, keys, lock and socket: {files}");
 }

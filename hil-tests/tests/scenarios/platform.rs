@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hil_tests::account::account;
+use hil_tests::gateway::Gateway;
 use hil_tests::hospital::{Hospital, Person};
 use hil_tests::platform::Fault;
 
@@ -176,4 +177,31 @@ impl House {
         });
         self.gateway.fates(&message.0).pop().unwrap()
     }
+}
+
+#[test]
+fn a_lane_that_is_blocked_for_an_hour_is_alarmed_while_others_come_and_go() {
+    let house = House::new();
+    let mut hospital = Hospital::new("B", 1);
+    house.platform.fault(Fault::Status(500, None));
+    house.accept([&hospital.adt("A01", &Person::numbered(1))]);
+    house.gateway.wait_for("it is tried in vain", |gateway| {
+        gateway.json(&["status"])["destinations"][0]["last_failure"].is_string()
+    });
+    let blocked = |gateway: &Gateway| {
+        let status = gateway.json(&["status"]);
+        status["alarms"].as_array().unwrap().iter().any(|alarm| alarm["code"] == "lane-blocked")
+    };
+    assert!(!blocked(&house.gateway));
+    house.gateway.clock_off(3600);
+    let traffic = std::cell::RefCell::new((house.sender(), hospital));
+    house.gateway.wait_for("the lane is alarmed", |gateway| {
+        let (sender, hospital) = &mut *traffic.borrow_mut();
+        let message = hospital.adt("A08", &Person::numbered(2));
+        assert_eq!(sender.send(&message.1).unwrap().code, "AA");
+        blocked(gateway)
+    });
+    house.platform.fault(Fault::None);
+    house.gateway.settled();
+    house.gateway.wait_for("the alarm goes with what was blocked", |gateway| !blocked(gateway));
 }

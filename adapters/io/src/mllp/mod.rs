@@ -22,7 +22,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long the handshake of TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The listener shows that it gets on so often.
+const PULSE: Duration = Duration::from_secs(5);
 
 /// Refused connections are told so often; `feeds` counts all of them.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
@@ -106,6 +109,8 @@ pub struct Context {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// The feed's counters.
     pub stats: Arc<Stats>,
+    /// Called now and then while the listener gets on.
+    pub beat: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Serves a listener until `stop`, then lets connections finish what is in hand.
@@ -121,10 +126,16 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let (returns, telling) = Returns::start(&settings, &context, &stop);
     let mut quiet_until: Option<Instant> = None;
+    let mut pulse = tokio::time::interval(PULSE);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            _ = pulse.tick() => {
+                (context.beat)();
+                continue;
+            }
             () = stop.cancelled() => break,
         };
         match accepted {

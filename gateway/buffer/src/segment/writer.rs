@@ -349,7 +349,7 @@ impl<A: Announce> Owner<A> {
             refuse(jobs, Refusal::Disk);
             return self.refuse_large(Refusal::Disk);
         }
-        if let Some(last) = jobs.last().or(self.large.front().map(|large| &large.job)) {
+        if let Some(last) = jobs.last().or_else(|| self.large.front().map(|large| &large.job)) {
             self.latest = last.capture.received;
         }
         match self.write(&jobs) {

@@ -7,9 +7,11 @@ mod words;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use log::LevelFilter;
+use rustix::fs::Mode;
 use serde_json::{Value, json};
 
 use tokio::runtime::Builder;
@@ -22,6 +24,9 @@ use words::{Audit, Captures, Cli, Command, Deliveries, Keys, Page, Persons};
 
 /// Where the configuration is looked for when nobody names one.
 const DEFAULT: &str = "/etc/hospital-gateway/gateway.toml";
+
+/// How long threads may take to end when everything else has.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Why a command did not do what it should.
 enum Trouble {
@@ -184,6 +189,8 @@ fn query(page: &Page, more: &[(&str, Option<String>)]) -> String {
 
 fn run(path: Option<&Path>, clock: Clock) -> Result<(), Trouble> {
     crate::log::start(LevelFilter::Info);
+    // Whatever this process makes is its own user's alone: databases, logs of databases, directories, sockets.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let (config, path) = match (path, Path::new(DEFAULT)) {
         (Some(path), _) => (Config::read(path)?, Some(path.to_owned())),
         (None, default) if default.exists() => (Config::read(default)?, Some(default.to_owned())),
@@ -206,6 +213,9 @@ fn run(path: Option<&Path>, clock: Clock) -> Result<(), Trouble> {
     // Senders are answered by threads of their own; everything else gives way to them.
     let (door, work) = (runtime("door", || {})?, runtime("work", buffer::give_way)?);
     let ended = door.block_on(run::run(config, path, clock, work.handle().clone()));
+    // Everything that has to be finished is; what still runs was made to end and did not.
+    work.shutdown_timeout(LAST);
+    door.shutdown_timeout(LAST);
     ended.map_err(|error: RunError| {
         if error.is_setup() { Trouble::Setup(chain(&error)) } else { Trouble::Failed(chain(&error)) }
     })

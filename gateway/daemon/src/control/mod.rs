@@ -2,6 +2,7 @@
 
 mod advice;
 mod answer;
+mod listen;
 mod metrics;
 mod operate;
 mod persons;
@@ -16,9 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::run::Shown;
 use crate::supervise::{Place, Supervisor};
@@ -43,9 +42,9 @@ pub(crate) enum Rights {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(pub(crate) String);
 
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let uid = stream.io().peer_cred().map(|cred| cred.uid().to_string());
+impl Caller {
+    fn of(stream: &UnixStream) -> Self {
+        let uid = stream.peer_cred().map(|cred| cred.uid().to_string());
         Self(format!("uid:{}", uid.unwrap_or_else(|_| "unknown".to_owned())))
     }
 }
@@ -62,16 +61,14 @@ pub(crate) fn serve(shown: Held, supervisor: &mut Supervisor) -> io::Result<()> 
     for (rights, listener) in sockets {
         listener.set_nonblocking(true)?;
         let (shown, name) = (shown.clone(), format!("control {rights:?}"));
-        supervisor.start(&name, Place::Work, move |stop| {
+        supervisor.start(&name, Place::Work, move |hand| {
             let router = router(rights, shown.clone());
             let listener = listener.try_clone();
             async move {
                 let listener =
                     listener.and_then(UnixListener::from_std).map_err(|error| error.to_string())?;
-                let service = router.into_make_service_with_connect_info::<Caller>();
-                let serve = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
-                // A listing that is being read does not keep the gateway from stopping.
-                serve.await.map_err(|error| error.to_string())
+                listen::serve(listener, router, hand.stop).await;
+                Ok(())
             }
         });
     }

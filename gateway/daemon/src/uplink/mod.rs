@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 pub use http::{Endpoint, EndpointError};
@@ -23,6 +24,8 @@ use one::{Flight, Sender};
 const PAGE: usize = 256;
 /// From so many lanes at hand on the uplink counts as busy.
 const BUSY: usize = 16;
+/// Blocked lanes are looked for so often.
+const LOOK: Duration = Duration::from_secs(15);
 /// A lane whose head waits for so long is alarmed.
 const BLOCKED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -72,6 +75,8 @@ pub struct Uplink {
     pub status: Arc<Mutex<Status>>,
     /// The clock.
     pub clock: crate::Clock,
+    /// Called now and then while it gets on.
+    pub beat: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The heads of lanes that wait, read page by page, oldest first. One that was settled since it was read is noticed by
@@ -122,11 +127,18 @@ impl Uplink {
         // What is in flight, whatever lane it has been moved to since.
         let mut flying: BTreeMap<Id, (Lane, DeliveryId)> = BTreeMap::new();
         let mut ready = Ready::default();
+        // Comes round whatever else happens.
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
+            (self.beat)();
             let settings = self.settings.borrow().clone();
             let now = begun.elapsed();
             while settings.live && schedule.room(now) > 0 {
-                let Some(head) = ready.next(&self.buffer, settings.number).await? else { break };
+                let Some(head) = ready.next(&self.buffer, settings.number).await? else {
+                    schedule.forget_due(now);
+                    break;
+                };
                 if flying.values().any(|(_, id)| *id == head.head) || !schedule.start(head.lane, now) {
                     continue;
                 }
@@ -143,7 +155,7 @@ impl Uplink {
                 flying.insert(flight.id(), (head.lane, head.head));
             }
             self.show(&schedule, begun.elapsed());
-            let wake = schedule.wake();
+            let wake = schedule.wake(now);
             tokio::select! {
                 Some(ended) = flights.join_next_with_id(), if !flights.is_empty() => {
                     let (id, done) = match ended {
@@ -165,7 +177,7 @@ impl Uplink {
                     schedule.retry_now();
                     ready.again = true;
                 }
-                () = tokio::time::sleep(Duration::from_secs(30)) => {
+                _ = look.tick() => {
                     self.alarm_blocked().await?;
                     ready.again = true;
                 }
@@ -223,10 +235,7 @@ impl Uplink {
         };
         let run = self.buffer.state().run(Urgency::Soon, move |tx| {
             let key = format!("lane-blocked:{name}");
-            let filter =
-                buffer::LaneFilter { destination: number, held: None, after: DeliveryId(0), limit: 1 };
-            let oldest = tx.lanes(&filter)?.into_iter().next();
-            match oldest.filter(|lane| now.duration_since(lane.since) >= BLOCKED) {
+            match tx.longest_blocked(number)?.filter(|lane| now.duration_since(lane.since) >= BLOCKED) {
                 Some(lane) => {
                     let detail = format!(
                         "{} wait behind delivery {}",

@@ -58,6 +58,7 @@ pub(crate) async fn intake(bare: bool) -> Vec<(usize, Load)> {
                 sequence: Arc::default(),
                 clock: Arc::new(Timestamp::now),
                 stats: Arc::default(),
+                beat: Arc::new(|| {}),
             };
             let (_keep, settings) = watch::channel(Arc::new(settings));
             let stop = stop.clone();
