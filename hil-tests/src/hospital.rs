@@ -175,6 +175,40 @@ impl Hospital {
         self.message(&format!("ADT^{event}"), &format!("EVN|{event}|{time}\r{}\r{pv1}", person.pid()))
     }
 
+    /// An update of a visit (A08) that says everything that can be said of one, with these DG1 segments.
+    pub fn update(&mut self, person: &Person, diagnoses: &[&str]) -> (String, Vec<u8>) {
+        let time = self.time();
+        let said = [
+            (2, "I"),
+            (3, "内科^12^2"),
+            (6, "急诊^1^1"),
+            (7, "D7^李^明"),
+            (8, "D8^王^芳"),
+            (9, "D9^赵^敏~D10"),
+            (10, "0301^心血管内科"),
+            (14, "2"),
+            (17, "D17^陈^静"),
+            (19, person.visit.as_str()),
+            (36, "1^医嘱离院"),
+            (44, "20261101080000"),
+            (50, "MZ0001^^^HIS"),
+        ];
+        let mut pv1 = vec![""; 51];
+        for (n, value) in said {
+            pv1[n] = value;
+        }
+        pv1[0] = "PV1";
+        let (visit, mut pid) = (format!("{}^^^HIS", person.visit), person.pid());
+        pv1[19] = &visit;
+        pid.push_str(&format!("|||||ZH{}^^^HIS", person.number));
+        let mut segments =
+            format!("EVN|A08|{time}\r{pid}\r{}\rPV2|||^胸痛|||||20261101|20261110120000", pv1.join("|"));
+        for diagnosis in diagnoses {
+            segments.push_str(&format!("\rDG1|{diagnosis}"));
+        }
+        self.message("ADT^A08", &segments)
+    }
+
     /// A merge: who has the record number `loser` is `survivor`.
     pub fn merge(&mut self, event: &str, survivor: &Person, loser: &str) -> (String, Vec<u8>) {
         self.merges(event, &[(survivor, loser)])

@@ -157,7 +157,7 @@ fn holders(
             continue;
         }
         if let Some(Body::Person(person)) = held_record(read, RecordId::from(id))?.map(|record| record.body) {
-            found.push((id, person));
+            found.push((id, *person));
         }
     }
     Ok(found)

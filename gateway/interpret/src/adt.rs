@@ -1,29 +1,10 @@
 //! ADT: admissions, discharges, registrations, updates.
 
 use hl7::{Message, Segment};
-use model::{
-    Attending, Change, Coded, DiagnosisChange, DiagnosisKind, EncounterChange, EncounterClass,
-    EncounterStatus, Field, Identifier, NumberKind, VisitStep,
-};
+use model::{Change, Field, Identifier};
 
-use crate::field::{Times, coded, text, tri};
+use crate::visit::{self, Segments};
 use crate::{Context, Frame, Reason, patient};
-
-/// Events that are about a visit, with what they make of it (HL7 v2, chapter 3). None: they only state what is so now.
-fn status(event: &str, class: Option<EncounterClass>) -> Option<EncounterStatus> {
-    use EncounterStatus::{Arrived, Cancelled, EnteredInError, Finished, InProgress, OnLeave, Planned};
-    Some(match event {
-        "A05" | "A14" => Planned,
-        // A registration for emergency care is care; another one waits to be seen.
-        "A04" if class != Some(EncounterClass::Emergency) => Arrived,
-        "A01" | "A02" | "A04" | "A06" | "A07" | "A12" | "A13" | "A22" => InProgress,
-        "A21" => OnLeave,
-        "A03" => Finished,
-        "A11" | "A27" | "A38" => Cancelled,
-        "A23" => EnteredInError,
-        _ => return None,
-    })
-}
 
 /// Whether two persons are merged by it: who is named in MRG is who is named in PID.
 fn merges(event: &str) -> bool {
@@ -39,15 +20,31 @@ fn renumbers(event: &str) -> bool {
 pub(crate) fn is_known(event: &str) -> bool {
     merges(event)
         || renumbers(event)
-        || matches!(event, "A08" | "A15" | "A16" | "A25" | "A26" | "A28" | "A29" | "A31")
-        || status(event, None).is_some()
+        || matches!(
+            event,
+            "A08"
+                | "A09"
+                | "A10"
+                | "A15"
+                | "A16"
+                | "A17"
+                | "A25"
+                | "A26"
+                | "A28"
+                | "A29"
+                | "A31"
+                | "A32"
+                | "A33"
+        )
+        || visit::status(event, None).is_some()
 }
 
 /// Interprets an ADT message: one change, or one for each group of PID and MRG where it merges several pairs of persons.
 pub(crate) fn changes(message: &Message, context: &Context) -> Result<Vec<Change>, Reason> {
     let frame = Frame::read(message, context)?;
     let event = frame.trigger.event.as_str();
-    let by_person = merges(event) || renumbers(event);
+    // A17: two patients change places.
+    let by_person = merges(event) || renumbers(event) || event == "A17";
     Group::all(message, by_person).iter().map(|group| change(group, &frame, context)).collect()
 }
 
@@ -57,6 +54,7 @@ struct Group<'m> {
     mrg: Vec<Segment<'m>>,
     evn: Option<Segment<'m>>,
     pv1: Option<Segment<'m>>,
+    pv2: Option<Segment<'m>>,
     dg1: Vec<Segment<'m>>,
 }
 
@@ -67,13 +65,21 @@ impl<'m> Group<'m> {
         let mut groups: Vec<Self> = Vec::new();
         for segment in message.segments() {
             if segment.name() == "PID" && (by_person || groups.is_empty()) {
-                groups.push(Self { pid: segment, mrg: Vec::new(), evn, pv1: None, dg1: Vec::new() });
+                groups.push(Self {
+                    pid: segment,
+                    mrg: Vec::new(),
+                    evn,
+                    pv1: None,
+                    pv2: None,
+                    dg1: Vec::new(),
+                });
                 continue;
             }
             let Some(group) = groups.last_mut() else { continue };
             match segment.name() {
                 "MRG" => group.mrg.push(segment),
                 "PV1" => group.pv1 = group.pv1.or(Some(segment)),
+                "PV2" => group.pv2 = group.pv2.or(Some(segment)),
                 "DG1" => group.dg1.push(segment),
                 _ => {}
             }
@@ -87,12 +93,17 @@ fn change(group: &Group<'_>, frame: &Frame<'_>, context: &Context) -> Result<Cha
     let Frame { times, trigger, event, .. } = frame;
     let (merge, renumber) = (merges(&trigger.event), renumbers(&trigger.event));
     let about_visit = !merge && !renumber && !matches!(trigger.event.as_str(), "A28" | "A29" | "A31");
-    let mut encounter =
-        group.pv1.filter(|_| about_visit).and_then(|pv1| visit(pv1, &trigger.event, times, context));
+    let mut encounter = group.pv1.filter(|_| about_visit).and_then(|pv1| {
+        let segments = Segments { pid: Some(group.pid), pv1, pv2: group.pv2 };
+        visit::change(segments, &trigger.event, times, context)
+    });
+    let diagnoses =
+        if about_visit { visit::diagnoses(&group.dg1, times) } else { visit::Diagnoses::default() };
     if let Some(encounter) = &mut encounter {
         // When it really happened, else when it was recorded.
         let happened = group.evn.and_then(|evn| times.read(&evn.field(6)).ok().flatten());
         encounter.at = happened.or_else(|| event.clone());
+        encounter.diagnoses_listed = diagnoses.listed;
         match trigger.event.as_str() {
             // A discharge without a time of its own happened when the event did.
             "A03" if encounter.end == Field::Absent => encounter.end = encounter.at.clone().into(),
@@ -100,7 +111,6 @@ fn change(group: &Group<'_>, frame: &Frame<'_>, context: &Context) -> Result<Cha
             _ => {}
         }
     }
-    let diagnoses = if about_visit { diagnoses(&group.dg1, times) } else { Vec::new() };
     let mut person = patient::change(group.pid, times, context);
     person.deleted = Some(trigger.event == "A29");
     let mut merged = if merge || renumber { prior_numbers(&group.mrg, context) } else { Vec::new() };
@@ -112,7 +122,7 @@ fn change(group: &Group<'_>, frame: &Frame<'_>, context: &Context) -> Result<Cha
         person.identifiers.append(&mut merged);
     }
     let (trigger, event) = (trigger.clone(), event.clone());
-    Ok(Change { trigger, event, person, merged, encounter, diagnoses, ..Change::default() })
+    Ok(Change { trigger, event, person, merged, encounter, diagnoses: diagnoses.all, ..Change::default() })
 }
 
 /// MRG-1, and MRG-4 of old versions.
@@ -129,73 +139,4 @@ fn prior_numbers(mrg: &[Segment<'_>], context: &Context) -> Vec<Identifier> {
         }
     }
     found
-}
-
-/// Reads PV1. None without a visit number: then nothing tells the visit from another.
-pub(crate) fn visit(
-    pv1: Segment<'_>,
-    event: &str,
-    times: &Times<'_>,
-    context: &Context,
-) -> Option<EncounterChange> {
-    let first = pv1.field(19).first();
-    let authority = text(first.component(4).subcomponent(1));
-    let number = context.number(NumberKind::Visit, &text(first.component(1))?, authority)?;
-    let mut marks = Vec::new();
-    let class_source = text(pv1.field(2).component(1)).unwrap_or_default();
-    let class = EncounterClass::read(&class_source);
-    let step = match event {
-        "A02" => VisitStep::Transfer,
-        "A12" => VisitStep::TransferCancelled,
-        "A06" | "A07" => VisitStep::ClassChange,
-        _ => VisitStep::Statement,
-    };
-    let time =
-        |field, element, marks: &mut Vec<_>| tri(field, element, marks, |f| times.read(&f).ok().flatten());
-    Some(EncounterChange {
-        number,
-        status: status(event, class),
-        class,
-        class_source,
-        start: time(pv1.field(44), "PV1-44", &mut marks),
-        end: time(pv1.field(45), "PV1-45", &mut marks),
-        location: tri(pv1.field(3), "PV1-3", &mut marks, |field| location(field.first())),
-        attending: tri(pv1.field(7), "PV1-7", &mut marks, |field| attending(field.first())),
-        step,
-        at: None,
-        marks,
-    })
-}
-
-/// Ward, room and bed as the site writes them.
-fn location(place: hl7::Repetition<'_>) -> Option<String> {
-    let parts: Vec<String> =
-        [1, 2, 3].into_iter().filter_map(|n| text(place.component(n).subcomponent(1))).collect();
-    (!parts.is_empty()).then(|| parts.join(" "))
-}
-
-fn attending(doctor: hl7::Repetition<'_>) -> Option<Attending> {
-    let name: Vec<String> =
-        [2, 3].into_iter().filter_map(|n| text(doctor.component(n).subcomponent(1))).collect();
-    let wide = name.iter().any(|part| part.chars().any(|c| c >= '\u{2e80}'));
-    let name = (!name.is_empty()).then(|| name.join(if wide { "" } else { " " }));
-    let number = text(doctor.component(1));
-    (number.is_some() || name.is_some()).then_some(Attending { number, name })
-}
-
-fn diagnoses(dg1: &[Segment<'_>], times: &Times<'_>) -> Vec<DiagnosisChange> {
-    let read = |dg1: &Segment<'_>| {
-        // DG1-4 is the description where DG1-3 is only a code.
-        let described = text(dg1.field(4).component(1));
-        let mut code = coded(dg1.field(3).first()).or_else(|| described.as_deref().map(Coded::text))?;
-        code.text = code.text.or(described);
-        let recorded = times.read(&dg1.field(5)).ok().flatten();
-        Some(DiagnosisChange { code, recorded, kind: DiagnosisKind::read(&dg1.field(6).text()) })
-    };
-    dg1.iter().filter_map(read).collect()
-}
-
-/// The visit that a report belongs to.
-pub(crate) fn referenced(message: &Message, times: &Times<'_>, context: &Context) -> Option<EncounterChange> {
-    message.first("PV1").and_then(|pv1| visit(pv1, "", times, context))
 }

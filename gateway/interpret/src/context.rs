@@ -78,7 +78,9 @@ impl Context {
         if value.is_empty() || self.dummy.contains(value) {
             return None;
         }
+        let account = Scoping { scope: Scope::Global, space: None };
         let scoping = match kind {
+            NumberKind::Account => &account,
             NumberKind::Visit => &self.numbers.visit,
             NumberKind::Placer => &self.numbers.placer,
             NumberKind::Filler => &self.numbers.filler,

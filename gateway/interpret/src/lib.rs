@@ -10,6 +10,7 @@ mod query;
 mod range;
 mod reason;
 mod value;
+mod visit;
 
 use hl7::{Message, Segment};
 use model::{Change, Mark, PartialTime, Trigger};

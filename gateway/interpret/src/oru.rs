@@ -11,7 +11,7 @@ use model::{
 use crate::field::{Times, coded, number, text, whole_text};
 use crate::range::range;
 use crate::value::value;
-use crate::{Context, Frame, Reason, adt, doubt, patient};
+use crate::{Context, Frame, Reason, doubt, patient, visit};
 
 /// Where a message has its specimen and its order (HL7 v2.5, sections 7.3 and 13.3).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
         return Err(Reason::NoIdentity);
     }
     let person = patient::change(pid, &times, context);
-    let encounter = adt::referenced(message, &times, context);
+    let encounter = visit::referenced(message, &times, context);
     let attachments = reports.iter_mut().flat_map(|report| report.attachments.drain(..)).collect();
     let reports = reports.into_iter().map(Reading::finish).collect();
     let (merged, diagnoses) = (Vec::new(), Vec::new());

@@ -96,6 +96,69 @@ fn a_discharge_ends_the_visit_and_an_update_of_the_person_leaves_it_alone() {
 }
 
 #[test]
+fn a_visit_is_read_with_its_doctors_numbers_and_department() {
+    let pv1 = |pairs: &[(usize, &str)]| {
+        let mut fields = vec![""; 51];
+        for (n, value) in [(0, "PV1"), (19, "V1^^^HIS")].iter().chain(pairs) {
+            fields[*n] = value;
+        }
+        fields.join("|")
+    };
+    let segments = format!(
+        "{PID}|||||A7^^^HIS\r{}\rPV2|||^\u{80f8}\u{75db}|||||20261120|\"\"",
+        pv1(&[
+            (6, "W1^1"),
+            (8, "D8^\u{738b}~D9"),
+            (9, "\"\""),
+            (10, "0301"),
+            (14, "2"),
+            (17, "D1"),
+            (36, "1^Home^HL70112"),
+            (50, "V0^^^HIS~Y5^^^YB"),
+        ])
+    );
+    let visit = changed(&adt("A08", &segments)).encounter.unwrap();
+    assert_eq!(visit.account.value().map(|number| number.value.as_str()), Some("A7"));
+    let others: Vec<_> = visit.other_numbers.iter().map(|n| (n.space.as_str(), n.value.as_str())).collect();
+    assert_eq!(others, [("HIS", "V0"), ("YB", "Y5")]);
+    let referring = visit.referring.value().unwrap();
+    assert_eq!((referring.len(), referring[1].number.as_deref()), (2, Some("D9")));
+    assert_eq!((&visit.consulting, visit.admitting.value().unwrap().len()), (&Field::Null, 1));
+    let coding = |coded: &Field<model::Coded>| coded.value().unwrap().codings[0].clone();
+    assert_eq!(coding(&visit.service).system.as_deref(), Some("PV1-10"), "a code of the site's own table");
+    assert_eq!(coding(&visit.disposition).system.as_deref(), Some("HL70112"));
+    assert_eq!(visit.reason.value().unwrap().text.as_deref(), Some("\u{80f8}\u{75db}"));
+    assert_eq!(visit.expected_start.value().unwrap().to_string(), "2026-11-20");
+    assert_eq!((visit.expected_end, visit.location), (Field::Null, Field::Absent));
+    assert_eq!(visit.prior_location.as_deref(), Some("W1 1"));
+}
+
+#[test]
+fn diagnoses_are_a_list_of_their_kind_unless_each_says_what_is_done() {
+    use model::DiagnosisKind::{Admitting, Final, Working};
+    let pv1 = "PV1|1|I|||||||||||||||||V1";
+    let read = |dg1: &str| {
+        let change = changed(&adt("A08", &format!("{PID}\r{pv1}\r{dg1}")));
+        let all = change.diagnoses.into_iter().map(|d| (d.code.key().to_owned(), d.kind, d.rank, d.deleted));
+        (all.collect::<Vec<_>>(), change.encounter.unwrap().diagnoses_listed)
+    };
+    let one = |code: &str, kind, rank, deleted| (code.to_owned(), kind, rank, deleted);
+    let rest = |n| "|".repeat(n);
+    let listed = format!("DG1|1||I10|||A{}1\rDG1|2||E11|||F\rDG1|3||I10|||F{}0", rest(9), rest(9));
+    assert_eq!(
+        read(&listed),
+        (vec![one("I10", Final, None, false), one("E11", Final, None, false)], vec![Admitting, Final])
+    );
+    let single = format!("DG1|1||I10|||A{}D\rDG1|2||E11|||W{}A", rest(15), rest(15));
+    assert_eq!(
+        read(&single),
+        (vec![one("I10", Admitting, None, true), one("E11", Working, None, false)], vec![])
+    );
+    assert_eq!(read("DG1|\"\""), (vec![], vec![Admitting, Working, Final]), "there is none");
+    assert_eq!(read("NTE|1"), (vec![], vec![]), "nothing is said");
+}
+
+#[test]
 fn null_deletes_absent_leaves_and_odd_is_marked() {
     let person = changed(&adt("A08", "PID|1||M1^^^HIS^MR||||20261399|\"\"|||\"\"||")).person;
     assert_eq!((person.name, person.sex, person.addresses), (Field::Absent, Field::Null, Field::Null));
@@ -235,8 +298,8 @@ fn what_is_not_production_not_known_or_about_nobody_says_so() {
     let test = adt("A01", PID).replace("|P|2.4", "|T|2.4");
     assert_eq!(interpreted(&test), Interpretation::Test { processing_id: "T".to_owned() });
     assert_eq!(
-        interpreted(&adt("A17", PID)),
-        Interpretation::NotInterpreted { trigger: "ADT^A17".to_owned() }
+        interpreted(&adt("A20", PID)),
+        Interpretation::NotInterpreted { trigger: "ADT^A20".to_owned() }
     );
     assert_eq!(interpreted(&adt("A01", "EVN|A01")), Interpretation::Quarantine(Reason::NoPid));
     assert_eq!(

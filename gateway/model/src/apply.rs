@@ -1,8 +1,11 @@
 //! From what is held and what a capture states to what is held next. Pure.
 
+use jiff::Timestamp;
+
+use crate::trail::Said;
 use crate::{
-    EarlierClass, EarlierLocation, Encounter, EncounterChange, LabResult, PartialTime, Person, PersonChange,
-    Report, ReportChange, VisitStep,
+    Encounter, EncounterChange, Field, LabResult, PartialTime, Person, PersonChange, Report, ReportChange,
+    VisitAspect,
 };
 
 /// What became of the results of a report.
@@ -36,7 +39,7 @@ impl Person {
             return;
         }
         self.authoritative |= demographics;
-        if change.name != crate::Field::Absent {
+        if change.name != Field::Absent {
             self.unknown = change.unknown;
         }
         if !change.mother.is_empty() {
@@ -54,71 +57,68 @@ impl Person {
 }
 
 impl Encounter {
-    /// The visit after `change`, which is not older than what is held.
-    pub fn apply(held: Option<Self>, change: EncounterChange) -> Self {
+    /// The visit after `change`, which its source dates `at`. Each aspect takes its latest statement, so that messages lead to
+    /// the same visit in whatever order they arrive; of two of one time the one that arrives later holds, unless it comes
+    /// `again`.
+    pub fn apply(held: Option<Self>, change: EncounterChange, at: Timestamp, again: bool) -> Self {
         let mut next = held.unwrap_or_else(|| Self::new(change.number.clone()));
-        next.step(&change);
-        if let Some(status) = change.status {
+        if let Some(status) = change.status
+            && next.takes(VisitAspect::Status, at, again)
+        {
             next.status = status;
         }
-        if !change.class_source.is_empty() {
-            next.class = change.class;
-            next.class_source = change.class_source;
+        for kind in change.diagnoses_listed {
+            next.takes(kind.list(), at, again);
         }
-        change.start.apply(&mut next.start);
-        change.end.apply(&mut next.end);
-        change.location.apply(&mut next.location);
-        change.attending.apply(&mut next.attending);
+        for number in change.other_numbers {
+            next.know(number, false);
+        }
+        // Who has not heard of the account's new number goes on to say the old one.
+        let account = match change.account {
+            Field::Value(account) if next.went_by(&account) => Field::Absent,
+            account => account,
+        };
+        macro_rules! take {
+            ($($field:ident = $value:expr, $aspect:ident;)*) => {
+                $(if $value != Field::Absent && next.takes(VisitAspect::$aspect, at, again) {
+                    $value.apply(&mut next.$field);
+                })*
+            };
+        }
+        take! {
+            account = account, Account;
+            start = change.start, Start;
+            end = change.end, End;
+            expected_start = change.expected_start, ExpectedStart;
+            expected_end = change.expected_end, ExpectedEnd;
+            attending = change.attending, Attending;
+            referring = change.referring, Referring;
+            consulting = change.consulting, Consulting;
+            admitting = change.admitting, Admitting;
+            service = change.service, Service;
+            admit_source = change.admit_source, AdmitSource;
+            disposition = change.disposition, Disposition;
+            reason = change.reason, Reason;
+        }
+        next.walk(Said {
+            at,
+            again,
+            happened: change.at,
+            step: change.step,
+            location: change.location,
+            prior: change.prior_location,
+            class_source: change.class_source,
+        });
         next
     }
 
-    /// What a later look finds missing in the visit: only what can never have been taken back since.
-    pub fn fill(&mut self, change: EncounterChange) -> bool {
-        let before = self.clone();
-        if self.class_source.is_empty() {
-            (self.class, self.class_source) = (change.class, change.class_source);
+    /// Whether a statement about an aspect is not older than the one that holds; then it holds from now on.
+    pub fn takes(&mut self, aspect: VisitAspect, at: Timestamp, again: bool) -> bool {
+        let newer = self.stated.get(&aspect).is_none_or(|held| at > *held || (at == *held && !again));
+        if newer {
+            self.stated.insert(aspect, at);
         }
-        if self.start.is_none() {
-            self.start = change.start.value().cloned();
-        }
-        if self.attending.is_none() {
-            self.attending = change.attending.value().cloned();
-        }
-        *self != before
-    }
-
-    /// Keeps a trace of what the step leaves behind.
-    fn step(&mut self, change: &EncounterChange) {
-        match change.step {
-            VisitStep::Statement => {}
-            VisitStep::Transfer => {
-                let to = change.location.value();
-                if to.is_none() || to == self.location.as_ref() {
-                    return;
-                }
-                if let Some(location) = self.location.take() {
-                    let since = self.located_since.take();
-                    self.earlier_locations.push(EarlierLocation {
-                        location,
-                        since,
-                        until: change.at.clone(),
-                    });
-                }
-                self.located_since = change.at.clone();
-            }
-            VisitStep::TransferCancelled => {
-                let Some(last) = self.earlier_locations.pop() else { return };
-                (self.location, self.located_since) = (Some(last.location), last.since);
-            }
-            VisitStep::ClassChange => {
-                let same = self.class_source == change.class_source || change.class_source.is_empty();
-                if !same && !self.class_source.is_empty() {
-                    let class_source = core::mem::take(&mut self.class_source);
-                    let until = change.at.clone();
-                    self.earlier_classes.push(EarlierClass { class: self.class, class_source, until });
-                }
-            }
-        }
+        newer
     }
 }
 

@@ -1,8 +1,10 @@
 //! What one capture states: the output of interpretation and the input of [`crate::Person::apply`] and its like.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    Address, Attachment, Attending, Coded, DiagnosisKind, EncounterClass, EncounterStatus, Field, Identifier,
-    Mark, Number, PartialTime, PersonName, Report, Sex,
+    Address, Attachment, Attending, Coded, DiagnosisKind, EncounterStatus, Field, Identifier, Mark, Number,
+    PartialTime, PersonName, Report, Sex,
 };
 
 /// What one capture states, or one of its groups where it is about several persons.
@@ -75,30 +77,55 @@ pub struct PersonChange {
 pub struct EncounterChange {
     /// Its number.
     pub number: Number,
+    /// Its other numbers (PV1-50).
+    pub other_numbers: Vec<Number>,
+    /// The account that it belongs to (PID-18).
+    pub account: Field<Number>,
     /// Its status after this message; none where the message does not say (A08, ORU).
     pub status: Option<EncounterStatus>,
-    /// Its class.
-    pub class: Option<EncounterClass>,
-    /// The class as written.
+    /// Its class as written; empty where the message does not say.
     pub class_source: String,
     /// Admitted.
     pub start: Field<PartialTime>,
     /// Discharged.
     pub end: Field<PartialTime>,
+    /// When the patient is expected to come.
+    pub expected_start: Field<PartialTime>,
+    /// When the patient is expected to leave.
+    pub expected_end: Field<PartialTime>,
     /// Where the patient is.
     pub location: Field<String>,
+    /// Where the patient was before.
+    pub prior_location: Option<String>,
     /// What kind of step it is.
     pub step: VisitStep,
     /// When the step was taken.
     pub at: Option<PartialTime>,
     /// The attending doctor.
     pub attending: Field<Attending>,
+    /// The referring doctors.
+    pub referring: Field<Vec<Attending>>,
+    /// The consulted doctors.
+    pub consulting: Field<Vec<Attending>>,
+    /// The admitting doctors.
+    pub admitting: Field<Vec<Attending>>,
+    /// The department.
+    pub service: Field<Coded>,
+    /// Where the patient came from.
+    pub admit_source: Field<Coded>,
+    /// Where the patient went.
+    pub disposition: Field<Coded>,
+    /// Why the patient came.
+    pub reason: Field<Coded>,
+    /// Kinds of diagnoses of which the message gives the whole list: what is not in it is no longer listed.
+    pub diagnoses_listed: Vec<DiagnosisKind>,
     /// Elements that could not be read.
     pub marks: Vec<Mark>,
 }
 
 /// Steps of a visit that leave a trace of what was before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum VisitStep {
     /// Only what is so now.
     #[default]
@@ -120,6 +147,10 @@ pub struct DiagnosisChange {
     pub recorded: Option<PartialTime>,
     /// Admitting, working or final.
     pub kind: DiagnosisKind,
+    /// Its place among those of its kind.
+    pub rank: Option<u32>,
+    /// Whether the source deletes it.
+    pub deleted: bool,
 }
 
 /// What is stated about a report.

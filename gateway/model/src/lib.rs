@@ -25,6 +25,7 @@ mod resident_id;
 mod result;
 mod sex;
 mod time;
+mod trail;
 
 pub use apply::Applied;
 pub use attachment::{Attachment, Content, Enclosure, Fingerprint};
@@ -32,8 +33,8 @@ pub use change::{Change, DiagnosisChange, EncounterChange, PersonChange, ReportC
 pub use coded::{Coded, Coding};
 pub use document::Document;
 pub use encounter::{
-    Attending, Diagnosis, DiagnosisKind, EarlierClass, EarlierLocation, Encounter, EncounterClass,
-    EncounterStatus,
+    Attending, Diagnosis, DiagnosisKind, DiagnosisState, EarlierClass, EarlierLocation, Encounter,
+    EncounterClass, EncounterStatus, OtherNumber, VisitAspect,
 };
 pub use field::Field;
 pub use identifier::{Identifier, IdentifierKind, Trust, Validity};
@@ -50,3 +51,4 @@ pub use resident_id::{ResidentId, ResidentIdError};
 pub use result::{Absent, Comparator, LabResult, ReferenceRange, ResultKey, ResultStatus, Value};
 pub use sex::Sex;
 pub use time::{PartialTime, TimeError, ZoneSource};
+pub use trail::{ClassStep, PlaceStep};

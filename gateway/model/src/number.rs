@@ -32,6 +32,8 @@ pub enum NumberKind {
     Specimen,
     /// An imaging order (accession number).
     Accession,
+    /// An account of a patient (PID-18).
+    Account,
 }
 
 /// How long a number means one thing before it may be used again.
@@ -83,6 +85,7 @@ impl NumberKind {
             Self::Filler => "filler",
             Self::Specimen => "specimen",
             Self::Accession => "accession",
+            Self::Account => "account",
         }
     }
 }

@@ -37,9 +37,9 @@ pub struct Record {
 #[serde(rename_all = "kebab-case")]
 pub enum Body {
     /// A person.
-    Person(Person),
+    Person(Box<Person>),
     /// A visit.
-    Encounter(Encounter),
+    Encounter(Box<Encounter>),
     /// A diagnosis.
     Diagnosis(Diagnosis),
     /// A laboratory report with its results.
@@ -132,7 +132,7 @@ impl Body {
             let merged = person.replaced_by.iter().chain(&person.replaces);
             merged.chain(&person.see_also).copied().collect::<Vec<_>>()
         };
-        person.map(linked).unwrap_or_default().into_iter()
+        person.map(|person| linked(person)).unwrap_or_default().into_iter()
     }
 
     /// The records that hold the content of its documents: a destination needs them first.

@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::{decimal, diagnosis, document, enclosing, glucose, json, person, report, result, site, visit};
-use model::{Absent, Body, Coded, Comparator, Mark, Record, Value};
+use common::{
+    decimal, diagnosis, document, enclosing, glucose, json, person, report, result, site, visit, whole_visit,
+};
+use model::{Absent, Body, Coded, Comparator, DiagnosisState, Mark, Record, Value};
 use render::fhir::{Entry, Refused, Stage, bundle, position_of, record};
 
 fn rendered(one: &Record) -> Vec<Entry> {
@@ -29,6 +31,34 @@ fn a_person_goes_up_without_the_numbers_that_are_only_claimed() {
 fn a_visit_and_its_diagnosis() {
     let entries = [rendered(&visit()), rendered(&diagnosis())].concat();
     insta::assert_snapshot!("visit", shown(&entries));
+}
+
+#[test]
+fn a_visit_with_its_doctors_numbers_and_department() {
+    insta::assert_snapshot!("whole_visit", shown(&rendered(&whole_visit())));
+}
+
+#[test]
+fn a_diagnosis_that_no_longer_stands_says_why() {
+    let state = |state| {
+        let mut one = diagnosis();
+        if let Body::Diagnosis(diagnosis) = &mut one.body {
+            diagnosis.state = state;
+        }
+        json(&rendered(&one)[0])
+    };
+    let code = |concept: &serde_json::Value| concept["coding"][0]["code"].clone();
+    let gone = state(DiagnosisState::NoLongerListed);
+    assert_eq!(
+        (code(&gone["clinicalStatus"]), code(&gone["verificationStatus"])),
+        ("inactive".into(), "confirmed".into())
+    );
+    assert!(gone["meta"]["tag"].as_array().unwrap().iter().any(|tag| tag["code"] == "no-longer-listed"));
+    let wrong = state(DiagnosisState::Deleted);
+    assert_eq!(
+        (wrong.get("clinicalStatus"), code(&wrong["verificationStatus"])),
+        (None, "entered-in-error".into())
+    );
 }
 
 #[test]

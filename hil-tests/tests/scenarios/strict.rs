@@ -31,6 +31,8 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
             hospital.report(&person, &order, "P", 12),
             hospital.report(&person, &order, "F", 12),
             hospital.adt("A31", &person),
+            hospital.update(&person, &["1||I10^高血压^I10|||A|||||||||1", "2||E11^糖尿病^I10|||W"]),
+            hospital.update(&person, &["1||J18.9^肺炎^I10|||F|||||||||1", "2||E11.9^糖尿病|||W"]),
             hospital.step("A02", &person, "骨科", "I", ""),
             hospital.step("A07", &person, "骨科", "O", ""),
             hospital.step("A21", &person, "骨科", "O", ""),

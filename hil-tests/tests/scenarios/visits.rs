@@ -115,3 +115,75 @@ fn a_person_that_the_source_deletes_stays_known_and_can_come_back() {
         assert!(house.at_platform("Encounter").is_empty(), "none of these is about a visit");
     }
 }
+
+/// The diagnoses of a person at the platform: code, clinical status and verification status.
+fn diagnoses(house: &House, person: &Person) -> Vec<String> {
+    let numbered =
+        |p: &&Value| p["identifier"].as_array().unwrap().iter().any(|i| i["value"] == person.number);
+    let patients = house.at_platform("Patient");
+    let own = patients.iter().find(numbered).unwrap()["id"].as_str().unwrap();
+    let own = Value::from(format!("Patient/{own}"));
+    let text = |concept: &Value| concept["coding"][0]["code"].as_str().unwrap_or("-").to_owned();
+    let told = |c: &Value| {
+        format!("{} {} {}", text(&c["code"]), text(&c["clinicalStatus"]), text(&c["verificationStatus"]))
+    };
+    let conditions = house.at_platform("Condition");
+    let mut all: Vec<_> = conditions.iter().filter(|c| c["subject"]["reference"] == own).map(told).collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn diagnoses_that_a_later_list_leaves_out_are_no_longer_listed_in_whatever_order_the_lists_arrive() {
+    let house = House::new();
+    let mut hospital = Hospital::new("D", 1);
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (n, order) in orders.into_iter().enumerate() {
+        let person = Person::numbered(n);
+        let messages = [
+            hospital.update(&person, &["1||I10^高血压^I10|||A", "2||E11^糖尿病^I10|||A"]),
+            hospital.update(&person, &["1||I10^高血压^I10|||A", "2||J18.9^肺炎^I10|||F"]),
+            hospital.update(&person, &["1||J15.9^细菌性肺炎^I10|||F|||||||||1"]),
+        ];
+        house.accept(order.iter().map(|n| &messages[*n]));
+        house.gateway.settled();
+        let told = [
+            "E11 inactive provisional",
+            "I10 active provisional",
+            "J15.9 active confirmed",
+            "J18.9 inactive confirmed",
+        ];
+        assert_eq!(diagnoses(&house, &person), told, "{order:?}");
+        // An update that names none says nothing about them; one by one they are deleted and come back.
+        assert_eq!(house.fate(&hospital.update(&person, &[])), "delivered");
+        assert_eq!(diagnoses(&house, &person), told, "{order:?}");
+        let deleted = format!("1||I10^高血压^I10|||A{}D", "|".repeat(15));
+        assert_eq!(house.fate(&hospital.update(&person, &[&deleted])), "delivered");
+        assert_eq!(diagnoses(&house, &person)[1], "I10 - entered-in-error");
+        assert_eq!(house.fate(&hospital.update(&person, &["1||I10^高血压^I10|||A"])), "delivered");
+        assert_eq!(diagnoses(&house, &person), told);
+        assert_eq!(house.platform.seen().back_in_time, 0);
+    }
+}
+
+#[test]
+fn a_visit_shows_its_doctors_its_department_and_all_its_numbers() {
+    let house = House::new();
+    let mut hospital = Hospital::new("V", 1);
+    let person = Person::numbered(1);
+    assert_eq!(house.fate(&hospital.update(&person, &[])), "delivered");
+    let told = visit(&house);
+    let roles: Vec<_> = told["participant"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["type"][0]["coding"][0]["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(roles, ["ATND", "REF", "CON", "CON", "ADM"]);
+    assert_eq!(told["serviceType"]["coding"][0]["display"], "心血管内科");
+    assert_eq!(told["hospitalization"]["dischargeDisposition"]["coding"][0]["code"], "1");
+    assert_eq!(told["reasonCode"][0]["text"], "胸痛");
+    assert_eq!(told["account"][0]["identifier"]["value"], format!("ZH{}", person.number));
+    let values: Vec<_> = told["identifier"].as_array().unwrap().iter().map(|i| &i["value"]).collect();
+    assert_eq!(values, [&Value::from(person.visit.clone()), &Value::from("MZ0001")]);
+}

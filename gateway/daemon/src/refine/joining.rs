@@ -260,7 +260,7 @@ impl Joining<'_, '_> {
         person: Person,
         effects: &mut Effects,
     ) -> Result<(), StateError> {
-        record.body = Body::Person(person);
+        record.body = Body::Person(Box::new(person));
         self.renew(record, effects)
     }
 

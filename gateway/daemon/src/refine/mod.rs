@@ -6,6 +6,7 @@
 
 mod apply;
 mod bind;
+mod diagnoses;
 mod fates;
 mod held;
 mod identity;

@@ -15,7 +15,7 @@ pub(crate) fn record(read: &Read<'_>, id: PersonId) -> Result<Option<(Record, Pe
     let Some(record) = held::record(read, RecordId::from(id))? else { return Ok(None) };
     match &record.body {
         Body::Person(person) => {
-            let person = person.clone();
+            let person = (**person).clone();
             Ok(Some((record, person)))
         }
         _ => Err(StateError::Damaged("person")),

@@ -5,9 +5,9 @@ use interpret::Reason;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{
-    Attachment, Authority, Body, Change, Content, Diagnosis, Encounter, EncounterChange, Fingerprint,
-    IdentifierKind, Mark, Number, PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record,
-    RecordId, RecordKind, Report, ReportChange, Trust,
+    Attachment, Authority, Body, Change, Content, Encounter, EncounterChange, Fingerprint, IdentifierKind,
+    Mark, Number, PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record, RecordId,
+    RecordKind, Report, ReportChange, Trust,
 };
 
 use super::bind::{self, Bound};
@@ -79,22 +79,14 @@ impl Applier<'_, '_> {
         if let Some(visit) = &change.encounter {
             self.identified(&visit.number, &mut effects)?;
         }
+        let listed =
+            change.encounter.as_ref().map(|visit| visit.diagnoses_listed.clone()).unwrap_or_default();
         let encounter = match change.encounter {
             Some(visit) => self.encounter(visit, resolved, event.as_ref(), &mut effects)?,
             None => None,
         };
-        for diagnosis in change.diagnoses {
-            let owner = encounter.unwrap_or_else(|| self.under.into()).to_string();
-            let id = self.rules.id_key.id("diagnosis", &[&owner, diagnosis.code.key()]);
-            let body = Body::Diagnosis(Diagnosis {
-                code: diagnosis.code,
-                encounter,
-                recorded: diagnosis.recorded,
-                kind: diagnosis.kind,
-            });
-            self.state(id, body, event.as_ref(), encounter, resolved, Vec::new(), &mut effects)?;
-        }
         self.keep(change.attachments, resolved)?;
+        self.diagnoses(change.diagnoses, &listed, encounter, event.as_ref(), resolved, &mut effects)?;
         for report in change.reports {
             if !self.feed.may(Authority::Result) {
                 return Err(Stop::Quarantine(Reason::NoAuthority));
@@ -116,7 +108,7 @@ impl Applier<'_, '_> {
         let previous = held::record(self.tx, id)?;
         let here = self.place(previous.as_ref(), event);
         let mut next = match previous.as_ref().map(|p| &p.body) {
-            Some(Body::Person(person)) => person.clone(),
+            Some(Body::Person(person)) => (**person).clone(),
             _ => Person::default(),
         };
         self.hold(&mut next, resolved)?;
@@ -135,7 +127,7 @@ impl Applier<'_, '_> {
             // What is said under the number of one who was merged into the person never changes what is said under its own.
             next.apply(change, demographics);
         }
-        let same = previous.as_ref().is_some_and(|p| p.body == Body::Person(next.clone()));
+        let same = previous.as_ref().is_some_and(|p| p.body == Body::Person(Box::new(next.clone())));
         if demographics && !word.older && (!same || about_person) {
             next.stated = Some(word.position);
         }
@@ -148,7 +140,7 @@ impl Applier<'_, '_> {
             effects.alike = self.alike(&next)?;
         }
         if current {
-            self.put(id, Body::Person(next), here, None, resolved, marks)?;
+            self.put(id, Body::Person(Box::new(next)), here, None, resolved, marks)?;
         }
         effects.touched.push(Touched { id, kind: RecordKind::Person, current });
         Ok(())
@@ -195,7 +187,7 @@ impl Applier<'_, '_> {
         let previous = held::record(self.tx, id)?;
         let here = self.place(previous.as_ref(), event);
         let mut next = match previous.as_ref().map(|p| &p.body) {
-            Some(Body::Person(person)) => person.clone(),
+            Some(Body::Person(person)) => (**person).clone(),
             _ => Person { replaced_by: Some(self.person), ..Person::default() },
         };
         for (identifier, trust) in &resolved.identifiers {
@@ -211,7 +203,7 @@ impl Applier<'_, '_> {
         if !word.older {
             next.apply(change.clone(), demographics);
         }
-        if previous.as_ref().is_some_and(|p| p.body == Body::Person(next.clone())) {
+        if previous.as_ref().is_some_and(|p| p.body == Body::Person(Box::new(next.clone()))) {
             return Ok(());
         }
         if demographics && !word.older {
@@ -225,7 +217,7 @@ impl Applier<'_, '_> {
             came_with: resolved.came_with.clone(),
             encounter: None,
             marks: change.marks.clone(),
-            body: Body::Person(next),
+            body: Body::Person(Box::new(next)),
         };
         Ok(held::put(self.tx, &record)?)
     }
@@ -284,18 +276,19 @@ impl Applier<'_, '_> {
         } else {
             change.marks.clone()
         };
-        let held = previous.and_then(|p| match p.body {
-            Body::Encounter(encounter) => Some(encounter),
+        let again = previous.as_ref().is_some_and(|p| self.provenance.capture < p.position.capture);
+        let held = previous.as_ref().and_then(|p| match &p.body {
+            Body::Encounter(encounter) => Some((**encounter).clone()),
             _ => None,
         });
-        let next = match held {
-            // An admission that arrives after its discharge still says when the visit began.
-            Some(mut held) if place.older => held.fill(change).then_some(held),
-            held => Some(Encounter::apply(held, change)),
-        };
-        let current = next.is_some();
-        if let Some(next) = next {
-            self.put(id, Body::Encounter(next), place, None, resolved, marks)?;
+        // What arrives late still says what nothing later has said.
+        let next = Encounter::apply(held.clone(), change, self.said_at(event), again);
+        let current = !place.older || !held.is_some_and(|held| held.tells_the_same_as(&next));
+        let body = Body::Encounter(Box::new(next));
+        match previous {
+            // It may tell by what comes later: kept, and nothing is sent.
+            Some(record) if !current => held::put(self.tx, &Record { body, ..record })?,
+            _ => self.put(id, body, place, None, resolved, marks)?,
         }
         effects.touched.push(Touched { id, kind: RecordKind::Encounter, current });
         Ok(Some(id))
@@ -390,7 +383,7 @@ impl Applier<'_, '_> {
 
     /// Puts a record that is replaced as a whole, unless what is held is later.
     #[expect(clippy::too_many_arguments, reason = "the parts of one record")]
-    fn state(
+    pub(crate) fn state(
         &mut self,
         id: RecordId,
         body: Body,
@@ -475,6 +468,11 @@ impl Applier<'_, '_> {
     ) -> Result<(), Stop> {
         let now = self.provenance.received;
         Ok(bind::bind(self.tx, &self.rules.ring, number, parts, id, self.under, date, now)?)
+    }
+
+    /// When this capture says what it says: by its source, else when it was received.
+    pub(crate) fn said_at(&self, event: Option<&PartialTime>) -> Timestamp {
+        event.map_or(self.provenance.received, PartialTime::earliest)
     }
 
     /// Where the state that this capture gives a record stands.

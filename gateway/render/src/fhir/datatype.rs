@@ -56,6 +56,10 @@ pub(crate) enum Extended<'a> {
     Code(&'static str),
     #[serde(rename = "valueDateTime")]
     DateTime(When<'a>),
+    #[serde(rename = "valuePositiveInt")]
+    Positive(u32),
+    #[serde(rename = "valueReference")]
+    Reference(Box<Reference<'a>>),
     #[serde(rename = "valueAttachment")]
     Attachment(Box<Attachment<'a>>),
 }

@@ -117,15 +117,32 @@ pub(crate) struct Encounter<'a> {
     pub(crate) class: Coding<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) class_history: Vec<ClassHistory<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service_type: Option<Concept<'a>>,
     pub(crate) subject: Reference<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) participant: Vec<Participant<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) period: Option<Period>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reason_code: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) account: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hospitalization: Option<Hospitalization<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) location: Vec<Location<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) service_provider: Option<Reference<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Hospitalization<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admit_source: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) discharge_disposition: Option<Concept<'a>>,
 }
 
 #[derive(Serialize)]
@@ -155,7 +172,8 @@ pub(crate) struct ClassHistory<'a> {
 pub(crate) struct Condition<'a> {
     #[serde(flatten)]
     pub(crate) head: Head<'a>,
-    pub(crate) clinical_status: Concept<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clinical_status: Option<Concept<'a>>,
     pub(crate) verification_status: Concept<'a>,
     pub(crate) category: Vec<Concept<'a>>,
     pub(crate) code: Concept<'a>,

@@ -1,11 +1,16 @@
 //! A visit as an Encounter, a diagnosis as a Condition.
 
-use model::{Attending, Diagnosis, DiagnosisKind, Encounter, EncounterClass, EncounterStatus, PartialTime};
+use model::{
+    Attending, Coded, Diagnosis, DiagnosisKind, DiagnosisState, Encounter, EncounterClass, EncounterStatus,
+    Number, NumberKind, PartialTime,
+};
 
 use super::coded::concept;
-use super::datatype::{Coding, Concept, Identifier, Period, Reference, When};
+use super::datatype::{Coding, Concept, Extended, Extension, Identifier, Period, Reference, When};
 use super::render::Scene;
-use super::resource::{ClassHistory, Condition, Encounter as FhirEncounter, Location, Participant};
+use super::resource::{
+    ClassHistory, Condition, Encounter as FhirEncounter, Hospitalization, Location, Participant,
+};
 use super::text::{clean, code};
 use super::trace::Marks;
 use super::{Entry, ResourceType};
@@ -17,15 +22,31 @@ const CLINICAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/condition-c
 const VERIFICATION_STATUS: &str = "http://terminology.hl7.org/CodeSystem/condition-ver-status";
 const CONDITION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/condition-category";
 
-pub(crate) fn encounter(scene: &Scene<'_>, visit: &Encounter) -> Vec<Entry> {
+/// When a visit is expected to begin and to end; FHIR R4 has no element for it.
+const EXPECTED: [&str; 2] = ["urn:hospital-gateway:expected-start", "urn:hospital-gateway:expected-end"];
+/// The visit that this one was found to be; FHIR has no element for it.
+const MERGED_INTO: &str = "urn:hospital-gateway:merged-into";
+/// The place of a diagnosis among those of its visit and kind, 1 being the main one.
+const RANK: &str = "urn:hospital-gateway:diagnosis-rank";
+
+pub(crate) fn encounter<'a>(scene: &Scene<'a>, visit: &'a Encounter) -> Vec<Entry> {
     let id = scene.record.id;
     let mut marks = scene.marks();
     let period = period(visit.start.as_ref(), visit.end.as_ref(), &mut marks);
-    let date = visit.start.as_ref().and_then(PartialTime::date);
     let locations = locations(visit, &mut marks);
+    let mut coded = |coded: &'a Option<Coded>, element| {
+        coded.as_ref().and_then(|coded| concept(coded, scene.site, element, &mut marks))
+    };
+    let service_type = coded(&visit.service, "PV1-10");
+    let admit_source = coded(&visit.admit_source, "PV1-14");
+    let discharge_disposition = coded(&visit.disposition, "PV1-36");
+    let reason_code = coded(&visit.reason, "PV2-3").into_iter().collect();
+    let stay = admit_source.is_some() || discharge_disposition.is_some();
+    let mut head = scene.head(ResourceType::Encounter, id, &marks);
+    head.extension.extend(extensions(visit));
     let encounter = FhirEncounter {
-        head: scene.head(ResourceType::Encounter, id, &marks),
-        identifier: scene.number(&visit.number, date, Some("VN")).into_iter().collect(),
+        head,
+        identifier: identifiers(scene, visit),
         status: match visit.status {
             EncounterStatus::Planned => "planned",
             EncounterStatus::Arrived => "arrived",
@@ -38,26 +59,80 @@ pub(crate) fn encounter(scene: &Scene<'_>, visit: &Encounter) -> Vec<Entry> {
         },
         class: class(scene, visit.class, &visit.class_source),
         class_history: class_history(scene, visit),
+        service_type,
         subject: scene.subject(),
-        participant: visit.attending.as_ref().and_then(|a| attending(scene, a)).into_iter().collect(),
+        participant: participants(scene, visit),
         period,
+        reason_code,
+        account: account(scene, visit).into_iter().collect(),
+        hospitalization: stay.then_some(Hospitalization { admit_source, discharge_disposition }),
         location: locations,
         service_provider: scene.organization(),
     };
     vec![scene.main(ResourceType::Encounter, vec![scene.person()], &encounter)]
 }
 
+fn extensions(visit: &Encounter) -> impl Iterator<Item = Extension<'_>> {
+    let expected = EXPECTED.into_iter().zip([&visit.expected_start, &visit.expected_end]);
+    let expected = expected
+        .filter_map(|(url, time)| Some(Extension { url, value: Extended::DateTime(When(time.as_ref()?)) }));
+    let merged = visit.merged_into.map(|id| Extension {
+        url: MERGED_INTO,
+        value: Extended::Reference(Box::new(Reference::to(ResourceType::Encounter, id))),
+    });
+    expected.chain(merged)
+}
+
+/// The number it goes by, then its others; those that it or its account had before are old.
+fn identifiers<'a>(scene: &Scene<'a>, visit: &'a Encounter) -> Vec<Identifier<'a>> {
+    let date = visit.start.as_ref().and_then(PartialTime::date);
+    let number = |number: &'a Number| {
+        let kind = if number.kind == NumberKind::Account { "AN" } else { "VN" };
+        scene.number(number, date, Some(kind))
+    };
+    let others = visit.other_numbers.iter().filter_map(|other| {
+        let usage = if other.old { Some("old") } else { None };
+        Some(Identifier { usage, ..number(&other.number)? })
+    });
+    number(&visit.number).into_iter().chain(others).collect()
+}
+
+fn account<'a>(scene: &Scene<'a>, visit: &'a Encounter) -> Option<Reference<'a>> {
+    let identifier = scene.number(visit.account.as_ref()?, None, Some("AN"))?;
+    Some(Reference { kind: Some("Account"), identifier: Some(identifier), ..Reference::default() })
+}
+
+fn participants<'a>(scene: &Scene<'_>, visit: &'a Encounter) -> Vec<Participant<'a>> {
+    let many = [("REF", &visit.referring), ("CON", &visit.consulting), ("ADM", &visit.admitting)];
+    let many = many.into_iter().flat_map(|(role, doctors)| doctors.iter().flatten().map(move |d| (role, d)));
+    let all = visit.attending.iter().map(|doctor| ("ATND", doctor)).chain(many);
+    all.filter_map(|(role, doctor)| participant(scene, role, doctor)).collect()
+}
+
 pub(crate) fn diagnosis(scene: &Scene<'_>, diagnosis: &Diagnosis) -> Vec<Entry> {
     let id = scene.record.id;
     let mut marks = scene.marks();
     let code = concept(&diagnosis.code, scene.site, "DG1-3", &mut marks).unwrap_or_else(Concept::absent);
-    let verification = match diagnosis.kind {
-        DiagnosisKind::Final => "confirmed",
-        DiagnosisKind::Admitting | DiagnosisKind::Working => "provisional",
+    let verification = match (diagnosis.state, diagnosis.kind) {
+        (DiagnosisState::Deleted, _) => "entered-in-error",
+        (_, DiagnosisKind::Final) => "confirmed",
+        (_, DiagnosisKind::Admitting | DiagnosisKind::Working) => "provisional",
     };
+    let clinical = match diagnosis.state {
+        DiagnosisState::Stands => Some("active"),
+        DiagnosisState::NoLongerListed => {
+            marks.add("no-longer-listed");
+            Some("inactive")
+        }
+        // FHIR wants none beside an error (con-5).
+        DiagnosisState::Deleted => None,
+    };
+    let mut head = scene.head(ResourceType::Condition, id, &marks);
+    head.extension
+        .extend(diagnosis.rank.map(|rank| Extension { url: RANK, value: Extended::Positive(rank) }));
     let condition = Condition {
-        head: scene.head(ResourceType::Condition, id, &marks),
-        clinical_status: Concept::code(CLINICAL_STATUS, "active"),
+        head,
+        clinical_status: clinical.map(|code| Concept::code(CLINICAL_STATUS, code)),
         verification_status: Concept::code(VERIFICATION_STATUS, verification),
         category: vec![Concept::code(CONDITION_CATEGORY, "encounter-diagnosis")],
         code,
@@ -111,14 +186,14 @@ fn class<'a>(scene: &Scene<'_>, known: Option<EncounterClass>, source: &'a str) 
     }
 }
 
-fn attending<'a>(scene: &Scene<'_>, attending: &'a Attending) -> Option<Participant<'a>> {
-    let number = attending.number.as_deref().and_then(clean);
+fn participant<'a>(scene: &Scene<'_>, role: &'static str, doctor: &'a Attending) -> Option<Participant<'a>> {
+    let number = doctor.number.as_deref().and_then(clean);
     let system = || scene.site.uri(&["staff"]).into();
     let identifier = number.map(|value| Identifier { usage: None, kind: None, system: system(), value });
-    let display = attending.name.as_deref().and_then(clean);
+    let display = doctor.name.as_deref().and_then(clean);
     let said = identifier.is_some() || display.is_some();
     said.then(|| Participant {
-        kind: vec![Concept::code(PARTICIPATION, "ATND")],
+        kind: vec![Concept::code(PARTICIPATION, role)],
         individual: Reference { kind: Some("Practitioner"), identifier, display, ..Reference::default() },
     })
 }

@@ -1,10 +1,11 @@
 //! Records with anything in them that the model can hold.
 
 use model::{
-    Absent, Attachment, Body, Coded, Coding, Comparator, Content, Diagnosis, DiagnosisKind, EarlierClass,
-    EarlierLocation, Enclosure, Encounter, EncounterClass, EncounterStatus, HeldIdentifier, Identifier,
-    IdentifierKind, LabResult, Mark, Number, NumberKind, PartialTime, Person, PersonName, Record, RecordId,
-    ReferenceRange, Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
+    Absent, Attachment, Body, Coded, Coding, Comparator, Content, Diagnosis, DiagnosisKind, DiagnosisState,
+    EarlierClass, EarlierLocation, Enclosure, Encounter, EncounterClass, EncounterStatus, HeldIdentifier,
+    Identifier, IdentifierKind, LabResult, Mark, Number, NumberKind, OtherNumber, PartialTime, Person,
+    PersonName, Record, RecordId, ReferenceRange, Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex,
+    Specimen, Trust, Value,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -209,7 +210,7 @@ fn person() -> BoxedStrategy<Body> {
         .prop_map(|(identifiers, name, birth, sex, more)| {
             let (addresses, phones, deceased, authoritative) = more;
             let deleted = !authoritative;
-            Body::Person(Person {
+            Body::Person(Box::new(Person {
                 identifiers,
                 name,
                 birth,
@@ -221,7 +222,7 @@ fn person() -> BoxedStrategy<Body> {
                 deleted,
                 authoritative,
                 ..Person::default()
-            })
+            }))
         })
         .boxed()
 }
@@ -241,11 +242,17 @@ fn visit() -> BoxedStrategy<Body> {
     let doctor = (of(text()), of(text())).prop_map(|(number, name)| model::Attending { number, name });
     let what =
         (number(), prop::sample::select(classes.to_vec()), text(), prop::sample::select(statuses.to_vec()));
-    (what, of(time()), of(time()), of(text()), of(doctor))
-        .prop_map(|(what, start, end, location, attending)| {
+    let doctors = of(vec(doctor.clone(), 0..2));
+    let account = of(number().prop_map(|number| Number { kind: NumberKind::Account, ..number }));
+    let others = vec((number(), any::<bool>()), 0..3);
+    let more = (doctors, of(coded()), of(coded()), account, others);
+    (what, of(time()), of(time()), of(text()), of(doctor), more)
+        .prop_map(|(what, start, end, location, attending, more)| {
+            let (doctors, service, reason, account, others) = more;
+            let others = others.into_iter().map(|(number, old)| OtherNumber { number, old });
             let (number, class, class_source, status) = what;
             let earlier = class_source.clone();
-            Body::Encounter(Encounter {
+            Body::Encounter(Box::new(Encounter {
                 class,
                 earlier_classes: vec![EarlierClass { class, class_source: earlier, until: end.clone() }],
                 class_source,
@@ -260,17 +267,27 @@ fn visit() -> BoxedStrategy<Body> {
                 end,
                 location,
                 attending,
+                referring: doctors.clone(),
+                consulting: None,
+                admitting: doctors,
+                admit_source: service.clone(),
+                disposition: reason.clone(),
+                service,
+                reason,
+                account,
+                other_numbers: others.collect(),
                 ..Encounter::new(number)
-            })
+            }))
         })
         .boxed()
 }
 
 fn diagnosis() -> BoxedStrategy<Body> {
     let kinds = ["A", "W", "F"].map(DiagnosisKind::read).to_vec();
-    (coded(), of(time()), prop::sample::select(kinds))
-        .prop_map(|(code, recorded, kind)| {
-            Body::Diagnosis(Diagnosis { code, encounter: None, recorded, kind })
+    let states = vec![DiagnosisState::Stands, DiagnosisState::NoLongerListed, DiagnosisState::Deleted];
+    (coded(), of(time()), prop::sample::select(kinds), of(1_u32..9), prop::sample::select(states))
+        .prop_map(|(code, recorded, kind, rank, state)| {
+            Body::Diagnosis(Diagnosis { code, encounter: None, recorded, kind, rank, state })
         })
         .boxed()
 }

@@ -8,10 +8,10 @@ pub(crate) mod generated;
 use feed::CaptureId;
 use jiff::tz::{TimeZone, offset};
 use model::{
-    Attachment, Body, Coded, Coding, Content, Diagnosis, DiagnosisKind, Encounter, EncounterClass,
-    EncounterStatus, HeldIdentifier, IdKey, Identifier, IdentifierKind, LabResult, Number, NumberKind,
-    PartialTime, Person, PersonId, PersonName, Position, Provenance, Record, RecordId, ReferenceRange,
-    Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
+    Attachment, Body, Coded, Coding, Content, Diagnosis, DiagnosisKind, DiagnosisState, Encounter,
+    EncounterClass, EncounterStatus, HeldIdentifier, IdKey, Identifier, IdentifierKind, LabResult, Number,
+    NumberKind, PartialTime, Person, PersonId, PersonName, Position, Provenance, Record, RecordId,
+    ReferenceRange, Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
 };
 use render::fhir::{Entry, Site};
 
@@ -96,7 +96,7 @@ pub(crate) fn person() -> Record {
     };
     record(
         0xaa,
-        Body::Person(Person {
+        Body::Person(Box::new(Person {
             identifiers: vec![
                 held(IdentifierKind::ResidentId, "11010519491231002X", Trust::Verified),
                 held(IdentifierKind::ResidentId, "440524188001010014", Trust::Claimed),
@@ -115,14 +115,14 @@ pub(crate) fn person() -> Record {
             deceased: Some(None),
             authoritative: true,
             ..Person::default()
-        }),
+        })),
     )
 }
 
 pub(crate) fn visit() -> Record {
     record(
         0xbb,
-        Body::Encounter(Encounter {
+        Body::Encounter(Box::new(Encounter {
             class: Some(EncounterClass::Inpatient),
             class_source: "I".to_owned(),
             status: EncounterStatus::Finished,
@@ -134,15 +134,43 @@ pub(crate) fn visit() -> Record {
                 name: Some("\u{738b}".to_owned()),
             }),
             ..Encounter::new(number(NumberKind::Visit, "HIS", Scope::Year, "Z001"))
-        }),
+        })),
     )
+}
+
+/// A visit with everything that a visit can have.
+pub(crate) fn whole_visit() -> Record {
+    let mut record = visit();
+    let doctor = |number: &str| model::Attending {
+        number: Some(number.to_owned()),
+        name: Some("\u{674e}".to_owned()),
+    };
+    let code = |code: &str, display, element| Some(Coded::of(code, display, Some(element)));
+    if let Body::Encounter(visit) = &mut record.body {
+        visit.account = Some(number(NumberKind::Account, "HIS", Scope::Global, "A77"));
+        visit.know(number(NumberKind::Visit, "HIS", Scope::Year, "M1002"), true);
+        visit.know(number(NumberKind::Visit, "YB", Scope::Global, "YB-5"), false);
+        visit.know(number(NumberKind::Account, "HIS", Scope::Global, "A70"), true);
+        visit.referring = Some(vec![doctor("D08")]);
+        visit.consulting = Some(vec![doctor("D09"), doctor("D10")]);
+        visit.admitting = Some(vec![doctor("D17")]);
+        visit.service = code("0301", Some("\u{5fc3}\u{5185}\u{79d1}"), "PV1-10");
+        visit.admit_source = code("2", None, "PV1-14");
+        visit.disposition = code("1", Some("\u{533b}\u{5631}\u{79bb}\u{9662}"), "PV1-36");
+        visit.reason = Some(Coded::text("\u{80f8}\u{75db}"));
+        visit.expected_start = Some(time("20261120"));
+        visit.expected_end = Some(time("202611251200"));
+        visit.merged_into = Some(RecordId::from_bytes([0xbc; 16]));
+    }
+    record
 }
 
 pub(crate) fn diagnosis() -> Record {
     let code = Coded::of("J18.9", Some("\u{80ba}\u{708e}"), Some("I10"));
     let encounter = Some(RecordId::from_bytes([0xbb; 16]));
     let kind = DiagnosisKind::Final;
-    record(0xcc, Body::Diagnosis(Diagnosis { code, encounter, recorded: Some(time("20261120")), kind }))
+    let (recorded, state) = (Some(time("20261120")), DiagnosisState::Stands);
+    record(0xcc, Body::Diagnosis(Diagnosis { code, encounter, recorded, kind, rank: Some(1), state }))
 }
 
 pub(crate) fn report(results: Vec<LabResult>) -> Record {
