@@ -223,6 +223,35 @@ impl Hospital {
         self.message(&format!("ADT^{event}"), &segments)
     }
 
+    /// A move or merge of an account or a visit: PID with an account number, MRG as it stands, PV1 with the number of the visit;
+    /// what is empty is left out.
+    pub fn moves(
+        &mut self,
+        event: &str,
+        person: &Person,
+        account: &str,
+        mrg: &str,
+        visit: &str,
+    ) -> (String, Vec<u8>) {
+        let mut segments = format!("EVN|{event}|{}\r{}", self.time(), person.pid());
+        if !account.is_empty() {
+            segments.push_str(&format!("|||||{account}^^^HIS"));
+        }
+        if !mrg.is_empty() {
+            segments.push_str(&format!("\rMRG|{mrg}"));
+        }
+        if !visit.is_empty() {
+            segments.push_str(&format!("\rPV1|1|I{}{visit}^^^HIS", "|".repeat(17)));
+        }
+        self.message(&format!("ADT^{event}"), &segments)
+    }
+
+    /// Two persons that are linked, or no longer so.
+    pub fn pair(&mut self, event: &str, one: &Person, other: &Person) -> (String, Vec<u8>) {
+        let segments = format!("EVN|{event}|{}\r{}\r{}", self.time(), one.pid(), other.pid());
+        self.message(&format!("ADT^{event}"), &segments)
+    }
+
     /// A laboratory report of `results` results. `order` numbers it; `status` is `P`, `F` or `C`.
     pub fn report(
         &mut self,

@@ -9,6 +9,7 @@ mod patient;
 mod query;
 mod range;
 mod reason;
+mod steps;
 mod value;
 mod visit;
 

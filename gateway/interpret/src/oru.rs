@@ -93,7 +93,17 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
     let attachments = reports.iter_mut().flat_map(|report| report.attachments.drain(..)).collect();
     let reports = reports.into_iter().map(Reading::finish).collect();
     let (merged, diagnoses) = (Vec::new(), Vec::new());
-    Ok(Change { trigger, event, person, merged, encounter, diagnoses, reports, attachments })
+    Ok(Change {
+        trigger,
+        event,
+        person,
+        merged,
+        encounter,
+        diagnoses,
+        reports,
+        attachments,
+        ..Change::default()
+    })
 }
 
 /// A report while its segments are read.

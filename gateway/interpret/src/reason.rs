@@ -57,6 +57,27 @@ pub enum Reason {
         "it merges or renumbers a person and MRG-1 names nobody; the sender has to say which number is meant"
     )]
     NoPriorNumber,
+    /// MRG names no visit or account.
+    #[error(
+        "it moves, merges or renumbers a visit or account and does not say which: MRG-5 or MRG-3 and PV1-19 or PID-18 have to name it, with PV1-44 where numbers are used again"
+    )]
+    NoPriorVisit,
+    /// Nothing says to whom a number goes.
+    #[error(
+        "it moves a number from one person to another and does not say to whom: PID-2 or another number in PID-3 has to name the right one"
+    )]
+    NoMoveTarget,
+    /// A link of one person.
+    #[error("it links two persons, or parts them, and names only one: it needs a PID with a number for each")]
+    NoSecondPerson,
+    /// A move that contradicts what is held.
+    #[error(
+        "it moves, merges or renumbers a visit, account or number of somebody else than it says, or gives it a number that another one has; release it when it is right, discard it when not"
+    )]
+    MoveHeld,
+    /// The feed may not change visits.
+    #[error("the feed has no authority over visits; add \"encounter\" to its authority, then replay")]
+    NoVisitAuthority,
     /// The feed may not merge.
     #[error("the feed has no authority to merge persons; add \"identity\" to its authority, then replay")]
     NoMergeAuthority,
@@ -95,6 +116,11 @@ impl Reason {
             Self::NoReport => "no-report",
             Self::NoAuthority => "no-authority",
             Self::NoPriorNumber => "no-prior-number",
+            Self::NoPriorVisit => "no-prior-visit",
+            Self::NoMoveTarget => "no-move-target",
+            Self::NoSecondPerson => "no-second-person",
+            Self::MoveHeld => "move-held",
+            Self::NoVisitAuthority => "no-visit-authority",
             Self::NoMergeAuthority => "no-merge-authority",
             Self::MergeSelf => "merge-self",
             Self::MergeInverse => "merge-inverse",

@@ -69,6 +69,7 @@ pub(crate) fn change(
     Some(EncounterChange {
         number,
         other_numbers: numbers(pv1.field(50).repetitions(), NumberKind::Visit, context),
+        old_numbers: Vec::new(),
         account: pid.map_or(Field::Absent, |pid| {
             tri(pid.field(18), "PID-18", &mut marks, |f| {
                 self::number(f.first(), NumberKind::Account, context)

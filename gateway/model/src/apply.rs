@@ -73,6 +73,9 @@ impl Encounter {
         for number in change.other_numbers {
             next.know(number, false);
         }
+        for number in change.old_numbers {
+            next.know(number, true);
+        }
         // Who has not heard of the account's new number goes on to say the old one.
         let account = match change.account {
             Field::Value(account) if next.went_by(&account) => Field::Absent,

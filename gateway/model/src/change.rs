@@ -18,6 +18,8 @@ pub struct Change {
     pub person: PersonChange,
     /// Numbers of other persons that are this one (MRG). Empty: nobody is merged.
     pub merged: Vec<Identifier>,
+    /// What is done with numbers, accounts and visits before what is said of the visit holds.
+    pub steps: Vec<Step>,
     /// The visit.
     pub encounter: Option<EncounterChange>,
     /// Diagnoses.
@@ -26,6 +28,58 @@ pub struct Change {
     pub reports: Vec<ReportChange>,
     /// Documents that its records refer to by their digest.
     pub attachments: Vec<Attachment>,
+}
+
+/// What a message does beyond saying what is so now (HL7 v2.5, section 3.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it does.
+    pub kind: StepKind,
+    /// Numbers of the person for whom it was so until now (MRG-1), or of the other person of a link.
+    pub from: Vec<Identifier>,
+}
+
+/// What a message does beyond saying what is so now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// A number of another person, with all that came under it, is this person's (A43).
+    NumberMoves(Identifier),
+    /// The visits of an account of another person are this person's (A44).
+    AccountMoves(Number),
+    /// A visit of another person is this person's (A45).
+    VisitMoves(Number),
+    /// The visits of one account are those of another one, or the account has another number (A35, A36, A41, A49).
+    AccountIs {
+        /// The number until now.
+        old: Number,
+        /// The number from now on.
+        new: Number,
+    },
+    /// A visit has another number (A50).
+    VisitIs {
+        /// The number until now.
+        old: Number,
+        /// The number from now on.
+        new: Number,
+    },
+    /// A visit goes on under another number, which may be that of another visit (A06, A07).
+    VisitGoesOn {
+        /// The number until now.
+        old: Number,
+        /// The number from now on.
+        new: Number,
+    },
+    /// Two visits are one (A42).
+    VisitsAreOne {
+        /// The one that goes.
+        lost: Number,
+        /// The one that stays.
+        kept: Number,
+    },
+    /// The two persons are to be looked up together (A24).
+    Linked,
+    /// They are not, or are two again (A37).
+    Unlinked,
 }
 
 /// The message that a change came in.
@@ -79,6 +133,8 @@ pub struct EncounterChange {
     pub number: Number,
     /// Its other numbers (PV1-50).
     pub other_numbers: Vec<Number>,
+    /// Numbers that it had before (MRG-6).
+    pub old_numbers: Vec<Number>,
     /// The account that it belongs to (PID-18).
     pub account: Field<Number>,
     /// Its status after this message; none where the message does not say (A08, ORU).

@@ -309,6 +309,12 @@ impl Encounter {
         }
     }
 
+    /// Is the visit of `to` and no longer of `owner`.
+    pub fn leave(&mut self, owner: PersonId, to: PersonId) {
+        self.moved_from.retain(|person| *person != to && *person != owner);
+        self.moved_from.push(owner);
+    }
+
     /// Is known under a number too.
     pub fn know(&mut self, number: Number, old: bool) {
         if number == self.number || self.account.as_ref() == Some(&number) {

@@ -29,7 +29,9 @@ mod trail;
 
 pub use apply::Applied;
 pub use attachment::{Attachment, Content, Enclosure, Fingerprint};
-pub use change::{Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Trigger, VisitStep};
+pub use change::{
+    Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Step, StepKind, Trigger, VisitStep,
+};
 pub use coded::{Coded, Coding};
 pub use document::Document;
 pub use encounter::{

@@ -1,5 +1,8 @@
 //! Persons of the index.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Identifier, PartialTime, PersonId, PersonName, Position, Sex, Trust};
@@ -45,6 +48,9 @@ pub struct Person {
     /// Persons that this one is looked up together with: linked and not merged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub see_also: Vec<PersonId>,
+    /// When it was said last whether it is linked with somebody.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub link_said: BTreeMap<PersonId, Timestamp>,
     /// Whether the source has deleted the person (A29). What is known about it stays.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub deleted: bool,

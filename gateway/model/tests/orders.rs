@@ -46,6 +46,7 @@ fn message(event: &str, minute: usize, ward: usize, said: bool) -> (Timestamp, E
     let change = EncounterChange {
         number: number(),
         other_numbers: Vec::new(),
+        old_numbers: Vec::new(),
         account: Field::Absent,
         status,
         class_source: if said { ["E", "I", "O"][ward % 3].to_owned() } else { String::new() },

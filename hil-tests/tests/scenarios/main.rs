@@ -6,6 +6,7 @@ mod documents;
 mod identity;
 mod intake;
 mod merges;
+mod moves;
 mod operation;
 mod persons;
 mod platform;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::House;
 
 /// Somebody, and the same somebody registered a second time without the ID card.
-fn twice(n: usize) -> (Person, Person) {
+pub(crate) fn twice(n: usize) -> (Person, Person) {
     let person = Person::numbered(n);
     let again = Person {
         number: format!("{}B", person.number),
@@ -23,13 +23,13 @@ fn twice(n: usize) -> (Person, Person) {
 }
 
 /// The patient with a record number, whatever else it has.
-fn patient<'p>(patients: &'p [Value], number: &str) -> &'p Value {
+pub(crate) fn patient<'p>(patients: &'p [Value], number: &str) -> &'p Value {
     let own = |p: &&Value| p["identifier"].as_array().into_iter().flatten().any(|i| i["value"] == number);
     let active = patients.iter().filter(own).find(|p| p["identifier"][0]["value"] == number);
     active.unwrap_or_else(|| panic!("{number} is not among {patients:#?}"))
 }
 
-fn reference(patient: &Value) -> String {
+pub(crate) fn reference(patient: &Value) -> String {
     format!("Patient/{}", patient["id"].as_str().unwrap())
 }
 
@@ -39,12 +39,12 @@ fn subjects(house: &House, kind: &str) -> BTreeSet<String> {
     all.iter().map(|r| r["subject"]["reference"].as_str().unwrap().to_owned()).collect()
 }
 
-fn links(patient: &Value) -> Vec<(&str, &str)> {
+pub(crate) fn links(patient: &Value) -> Vec<(&str, &str)> {
     let all = patient["link"].as_array().into_iter().flatten();
     all.map(|l| (l["type"].as_str().unwrap(), l["other"]["reference"].as_str().unwrap())).collect()
 }
 
-fn in_order(house: &House) {
+pub(crate) fn in_order(house: &House) {
     let seen = house.platform.seen();
     assert_eq!((seen.back_in_time, seen.same_position_other_content), (0, 0));
 }

@@ -65,6 +65,21 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
     let merged =
         gateway.json(&["persons", "show", &id("M0000000"), "--reason", "x"])["stands_for"][0].clone();
     gateway.cli(&["persons", "unmerge", merged.as_str().unwrap(), "--reason", "x"]).unwrap();
+    for n in 3..6 {
+        // A visit with two numbers, on the wrong person; two who are looked up together.
+        let (person, other) = (Person::numbered(n), Person::numbered(n + 6));
+        let (visit, from) = (person.visit.as_str(), person.number.as_str());
+        let new = format!("N{n}");
+        for message in [
+            hospital.moves("A50", &person, "", &format!("||||{visit}^^^HIS"), &new),
+            hospital.moves("A49", &person, "ZH", &format!("||ZH{from}^^^HIS"), ""),
+            hospital.moves("A45", &other, "", &format!("{from}^^^HIS^MR||||{new}^^^HIS"), &new),
+            hospital.moves("A42", &other, "", &format!("||||{new}^^^HIS"), &other.visit),
+            hospital.pair("A24", &person, &other),
+        ] {
+            assert_eq!(sender.send(&message.1).unwrap().code, "AA");
+        }
+    }
     gateway.settled();
     let stats = peer.stats();
     assert_eq!(stats["rejected"], 0, "{stats}");

@@ -43,6 +43,16 @@ impl Read<'_> {
         found.map(|found| self.opened(found)).transpose()
     }
 
+    /// Whose record it is; its content stays closed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn owner_of(&self, id: RecordId) -> Result<Option<PersonId>, StateError> {
+        let sql = "SELECT person FROM record WHERE id = ?1";
+        let found = self.one(sql, [id.as_bytes()], |row| row.get::<_, Option<[u8; 16]>>(0))?;
+        Ok(found.flatten().map(PersonId::from_bytes))
+    }
+
     /// The records of one kind of a person, those of the latest events first.
     ///
     /// # Errors

@@ -211,8 +211,8 @@ fn group_of(
     let resolved = resolved.ok_or(Stop::Quarantine(Reason::NoIdentity))?;
     let released = cause == Cause::Released;
     let (person, under) = (resolved.id, resolved.under);
-    let effects =
-        Applier { tx, rules, feed, person, under, provenance, released }.apply(change, &resolved)?;
+    let mut applier = Applier { tx, rules, feed, person, under, provenance, released, moved_to: None };
+    let effects = applier.apply(change, &resolved)?;
     Ok(Done { resolved, effects })
 }
 

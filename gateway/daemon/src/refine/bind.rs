@@ -4,9 +4,9 @@ use buffer::{Binding, Ring, StateError, Tx};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use model::{IdKey, Number, PersonId, RecordId};
+use model::{Body, IdKey, Number, PersonId, RecordId};
 
-use super::person;
+use super::{held, person};
 
 /// Margin added to the scope of a number before its binding is forgotten.
 const MARGIN_DAYS: i32 = 92;
@@ -14,12 +14,23 @@ const MARGIN_DAYS: i32 = 92;
 /// What a number comes to for one person and event date.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
-    /// The number is free or bound to the same person and date: ids are made from these parts.
-    Agrees(Vec<String>),
+    /// The number is free or bound to the same person and date.
+    Agrees(Meaning),
+    /// It is bound to what was moved from the person to this one (A44, A45), and the date agrees.
+    Moved(Meaning, PersonId),
     /// It is bound to somebody else or to another date.
     Conflict,
     /// Its scope needs a date and there is none.
     Unscoped,
+}
+
+/// What a number is bound to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Meaning {
+    /// What ids are made from.
+    pub(crate) parts: Vec<String>,
+    /// The record that it led to first, or leads to since a visit got another number; none where it is free.
+    pub(crate) record: Option<RecordId>,
 }
 
 /// Looks `number` up for `person`, who is meant by way of `under`; it is counted in the period of `counted`. An operator's
@@ -36,25 +47,74 @@ pub(crate) fn look_up(
     let parts = parts.to_vec();
     for id in [under, person] {
         let released = released(&parts, id, date);
-        if tx.binding(blind(ring, &released))?.is_some() {
-            return Ok(Bound::Agrees(released));
+        if let Some(binding) = tx.binding(blind(ring, &released))? {
+            return Ok(Bound::Agrees(Meaning { parts: released, record: Some(binding.record) }));
         }
         if under == person {
             break;
         }
     }
-    let Some(binding) = tx.binding(blind(ring, &parts))? else { return Ok(Bound::Agrees(parts)) };
-    let holder = binding.person.map(|person| person::survivor(tx, person)).transpose()?;
+    let Some(binding) = tx.binding(blind(ring, &parts))? else {
+        return Ok(Bound::Agrees(Meaning { parts, record: None }));
+    };
     // An absent date agrees: many messages about an order carry none.
     let dates_agree = match (binding.date, date) {
         (Some(bound), Some(date)) => bound == date,
         _ => true,
     };
-    Ok(if holder.is_none_or(|holder| holder == person) && dates_agree {
-        Bound::Agrees(parts)
-    } else {
-        Bound::Conflict
+    let meaning = Meaning { parts, record: Some(binding.record) };
+    Ok(match owner(tx, &binding)? {
+        _ if !dates_agree => Bound::Conflict,
+        Some(owner) if owner != person => match has_left(tx, binding.record, &[person, under])? {
+            true => Bound::Moved(meaning, owner),
+            false => Bound::Conflict,
+        },
+        _ => Bound::Agrees(meaning),
     })
+}
+
+/// What the number that `parts` stand for is bound to.
+pub(crate) fn meaning(tx: &Tx<'_>, ring: &Ring, parts: &[String]) -> Result<Option<Binding>, StateError> {
+    tx.binding(blind(ring, parts))
+}
+
+/// Whose a number is today: whoever has the record that it led to, else for whom it was bound.
+pub(crate) fn owner(tx: &Tx<'_>, binding: &Binding) -> Result<Option<PersonId>, StateError> {
+    let owner = tx.owner_of(binding.record)?.or(binding.person);
+    owner.map(|person| person::survivor(tx, person)).transpose()
+}
+
+/// Whether a record, or the visit that it belongs to, was moved away from one of `persons`.
+fn has_left(tx: &Tx<'_>, record: RecordId, persons: &[PersonId]) -> Result<bool, StateError> {
+    let Some(record) = held::record(tx, record)? else { return Ok(false) };
+    let body = match record.encounter {
+        Some(visit) => held::record(tx, visit)?.map(|visit| visit.body),
+        None => Some(record.body),
+    };
+    let Some(Body::Encounter(visit)) = body else { return Ok(false) };
+    Ok(visit.moved_from.iter().any(|person| persons.contains(person)))
+}
+
+/// Lets the number that `parts` stand for lead to a record of a person from now on.
+#[expect(clippy::too_many_arguments, reason = "the parts of one binding")]
+pub(crate) fn lead(
+    tx: &mut Tx<'_>,
+    ring: &Ring,
+    number: &Number,
+    parts: &[String],
+    record: RecordId,
+    person: PersonId,
+    date: Option<Date>,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let number = Binding {
+        number: blind(ring, parts),
+        record,
+        person: Some(person),
+        date,
+        expires: expiry(number, date, now),
+    };
+    tx.bind(&number)
 }
 
 /// The day in whose period a number of a message without a date of its own is counted: the period of `day`, or the one

@@ -224,7 +224,7 @@ impl Joining<'_, '_> {
     }
 
     /// Gives `to` those records of `from` that `wanted` picks: visits first. The number it came with stays in each record.
-    fn carry(
+    pub(crate) fn carry(
         &mut self,
         from: PersonId,
         to: PersonId,
@@ -266,7 +266,7 @@ impl Joining<'_, '_> {
 
     /// Puts a record as it stands after this, a step after the state that was held, so that destinations take it as the newer
     /// one.
-    fn renew(&mut self, mut record: Record, effects: &mut Effects) -> Result<(), StateError> {
+    pub(crate) fn renew(&mut self, mut record: Record, effects: &mut Effects) -> Result<(), StateError> {
         let By { capture, arrived, .. } = self.by;
         let before = record.position;
         let newer = capture > before.capture || (arrived && capture == before.capture);

@@ -12,6 +12,7 @@ mod held;
 mod identity;
 mod joining;
 mod merge;
+mod moves;
 mod operations;
 mod person;
 mod persons;

@@ -37,7 +37,7 @@ pub enum OperationError {
     NotRefined(CaptureId),
     /// Only a capture that waits for a decision is released.
     #[error(
-        "capture {0} is not quarantined as id-conflict, merge-held or merge-inverse; `captures replay` runs it again"
+        "capture {0} is not quarantined as id-conflict, merge-held, merge-inverse or move-held; `captures replay` runs it again"
     )]
     NotInConflict(CaptureId),
     /// There is no such conflict.
@@ -197,7 +197,7 @@ impl Operations {
 }
 
 /// Reasons for which a capture waits for a human's decision.
-const RELEASABLE: [&str; 3] = ["id-conflict", "merge-held", "merge-inverse"];
+const RELEASABLE: [&str; 4] = ["id-conflict", "merge-held", "merge-inverse", "move-held"];
 
 /// The number is that person's: it links from now on, and goes up with the person.
 fn accept(

@@ -5,12 +5,12 @@ use interpret::Reason;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{
-    Attachment, Authority, Body, Change, Content, Encounter, EncounterChange, Fingerprint, IdentifierKind,
-    Mark, Number, PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record, RecordId,
-    RecordKind, Report, ReportChange, Trust,
+    Attachment, Authority, Body, Change, Content, Encounter, EncounterChange, Fingerprint, Identifier,
+    IdentifierKind, Mark, Number, PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record,
+    RecordId, RecordKind, Report, ReportChange, Trust,
 };
 
-use super::bind::{self, Bound};
+use super::bind::{self, Bound, Meaning};
 use super::held;
 use super::identity::Resolved;
 use super::person;
@@ -65,7 +65,12 @@ pub(crate) struct Applier<'a, 't> {
     pub(crate) provenance: Provenance,
     /// An operator released the capture: its numbers are bound anew to this person and date.
     pub(crate) released: bool,
+    /// The number that the person came with to whom what this capture is about was moved.
+    pub(crate) moved_to: Option<Identifier>,
 }
+
+/// Whose the records are that a capture is about: its own person, or who they were moved to.
+type Owner = (PersonId, PersonId, Option<Identifier>);
 
 impl Applier<'_, '_> {
     /// Applies the whole change. The caller rolls back when it stops.
@@ -79,6 +84,12 @@ impl Applier<'_, '_> {
         if let Some(visit) = &change.encounter {
             self.identified(&visit.number, &mut effects)?;
         }
+        let date =
+            change.encounter.as_ref().and_then(|visit| visit.start.value()).and_then(PartialTime::date);
+        for step in change.steps {
+            self.step(step, date, event.as_ref(), resolved, &mut effects)?;
+        }
+        let own = self.whose();
         let listed =
             change.encounter.as_ref().map(|visit| visit.diagnoses_listed.clone()).unwrap_or_default();
         let encounter = match change.encounter {
@@ -91,9 +102,20 @@ impl Applier<'_, '_> {
             if !self.feed.may(Authority::Result) {
                 return Err(Stop::Quarantine(Reason::NoAuthority));
             }
+            let owner = self.whose();
             self.report(report, encounter, resolved, &mut effects)?;
+            self.go_on_for(owner);
         }
+        self.go_on_for(own);
         Ok(effects)
+    }
+
+    fn whose(&self) -> Owner {
+        (self.person, self.under, self.moved_to.clone())
+    }
+
+    fn go_on_for(&mut self, owner: Owner) {
+        (self.person, self.under, self.moved_to) = owner;
     }
 
     fn person(
@@ -254,16 +276,13 @@ impl Applier<'_, '_> {
         effects: &mut Effects,
     ) -> Result<Option<RecordId>, Stop> {
         let date = change.start.value().and_then(PartialTime::date);
-        let counted = match (date, event.and_then(PartialTime::date)) {
-            (None, Some(day)) => Some(bind::counted(self.tx, &self.rules.ring, &change.number, day)?),
-            (date, _) => date,
-        };
-        let Some(parts) = self.parts(&change.number, counted, date)? else {
+        let counted = self.counted(&change.number, date, event)?;
+        let Some(Meaning { parts, record }) = self.meant_by(&change.number, counted, date)? else {
             // Nothing tells the visit from another of that number: said, not dropped.
             let stop = Err(Stop::Quarantine(Reason::NoIdentity));
             return if self.feed.may(Authority::Encounter) { stop } else { Ok(None) };
         };
-        let id = bind::id(&self.rules.id_key, "visit", &parts, &[]);
+        let id = record.unwrap_or_else(|| bind::id(&self.rules.id_key, "visit", &parts, &[]));
         let previous = held::record(self.tx, id)?;
         if !self.feed.may(Authority::Encounter) {
             // Only a reference: such a feed makes no visits and changes none.
@@ -301,6 +320,11 @@ impl Applier<'_, '_> {
         resolved: &Resolved,
         effects: &mut Effects,
     ) -> Result<(), Stop> {
+        for document in change.report.enclosures_mut() {
+            if let Content::Held { record, print } = &mut document.content {
+                *record = Some(self.content(print));
+            }
+        }
         let date = change.bound_to.as_ref().and_then(PartialTime::date);
         let specimen = change.report.specimen.as_ref().and_then(|s| s.number.as_ref());
         let numbers = [change.report.filler.as_ref(), change.report.placer.as_ref(), specimen];
@@ -331,11 +355,6 @@ impl Applier<'_, '_> {
             Body::Report(report) => Some(*report),
             _ => None,
         });
-        for document in change.report.enclosures_mut() {
-            if let Content::Held { record, print } = &mut document.content {
-                *record = Some(self.content(print));
-            }
-        }
         let (next, applied) = Report::apply(held, change);
         if applied.withdrawn {
             marks.push(Mark::Withdrawn);
@@ -433,7 +452,7 @@ impl Applier<'_, '_> {
             person: self.person,
             position: place.position,
             provenance: self.provenance.clone(),
-            came_with: resolved.came_with.clone(),
+            came_with: self.moved_to.clone().or_else(|| resolved.came_with.clone()),
             encounter,
             marks,
             body,
@@ -442,24 +461,60 @@ impl Applier<'_, '_> {
 
     /// The parts that the number's ids are made of; none where its scope needs a date that is not there.
     fn parts(
-        &self,
+        &mut self,
         number: &Number,
         counted: Option<Date>,
         date: Option<Date>,
     ) -> Result<Option<Vec<String>>, Stop> {
+        Ok(self.meant_by(number, counted, date)?.map(|meaning| meaning.parts))
+    }
+
+    /// The day in whose period the number of a visit is counted: its own date, else that of the event.
+    pub(crate) fn counted(
+        &self,
+        number: &Number,
+        date: Option<Date>,
+        event: Option<&PartialTime>,
+    ) -> Result<Option<Date>, StateError> {
+        Ok(match (date, event.and_then(PartialTime::date)) {
+            (None, Some(day)) => Some(bind::counted(self.tx, &self.rules.ring, number, day)?),
+            (date, _) => date,
+        })
+    }
+
+    /// Begins a visit of which only is known that it is.
+    pub(crate) fn begin(&mut self, id: RecordId, visit: Encounter, resolved: &Resolved) -> Result<(), Stop> {
+        let place = Place { position: position(Timestamp::UNIX_EPOCH, &self.provenance), older: false };
+        self.put(id, Body::Encounter(Box::new(visit)), place, None, resolved, Vec::new())
+    }
+
+    /// What a number means; none where its scope needs a date that is not there. Where it was moved away from the person, what
+    /// follows is about whom it was moved to.
+    fn meant_by(
+        &mut self,
+        number: &Number,
+        counted: Option<Date>,
+        date: Option<Date>,
+    ) -> Result<Option<Meaning>, Stop> {
         let who = (self.person, self.under);
         match bind::look_up(self.tx, &self.rules.ring, number, who, counted, date)? {
-            Bound::Agrees(parts) => Ok(Some(parts)),
+            Bound::Agrees(meaning) => Ok(Some(meaning)),
+            Bound::Moved(meaning, to) => {
+                let moved = meaning.record.map(|id| held::record(self.tx, id)).transpose()?.flatten();
+                (self.person, self.under) = (to, to);
+                self.moved_to = moved.and_then(|record| record.came_with);
+                Ok(Some(meaning))
+            }
             Bound::Unscoped => Ok(None),
             Bound::Conflict if self.released => {
                 let parts = number.parts(counted).map(|parts| bind::released(&parts, self.under, date));
-                Ok(parts)
+                Ok(parts.map(|parts| Meaning { parts, record: None }))
             }
             Bound::Conflict => Err(Stop::Quarantine(Reason::IdConflict)),
         }
     }
 
-    fn bind(
+    pub(crate) fn bind(
         &mut self,
         number: &Number,
         parts: &[String],

@@ -1,5 +1,6 @@
 //! The uplink: what [`deliver`] decides, done over HTTPS, one task per destination.
 
+mod air;
 mod http;
 mod one;
 

@@ -14,6 +14,7 @@ use render::fhir::{self, Entry, Refused, Stage};
 use ring::digest::{SHA256, digest};
 
 use super::Settings;
+use super::air::{Aboard, Air};
 use super::http::Answer;
 
 /// Records whose state at the destination is known since the start. Beyond it everything is asked for anew.
@@ -25,6 +26,7 @@ pub(super) struct Sender {
     clock: crate::Clock,
     /// Records that were read back or sent since the start.
     known: Mutex<BTreeSet<RecordId>>,
+    air: Air,
 }
 
 /// How a flight ended.
@@ -82,7 +84,7 @@ impl From<StateError> for Stop {
 
 impl Sender {
     pub(super) fn new(buffer: Buffer, clock: crate::Clock) -> Self {
-        Self { buffer, clock, known: Mutex::default() }
+        Self { buffer, clock, known: Mutex::default(), air: Air::default() }
     }
 
     /// Delivers the head of a lane, which was tried `tries` times in vain.
@@ -128,17 +130,7 @@ impl Sender {
         urgency: Urgency,
         tally: &mut Tally,
     ) -> Result<bool, Stop> {
-        let number = settings.number;
-        let load = self.buffer.state().read(move |read| {
-            let delivery = read.delivery(id)?.ok_or(StateError::NoDelivery(id))?;
-            // A merge may have moved it to another lane since it was read: there it waits for its turn.
-            if delivery.state != DeliveryState::Waiting || delivery.lane != lane {
-                return Err(StateError::NotWaiting(id));
-            }
-            let parcels = parcels(read, number, &delivery)?;
-            Ok((delivery, parcels))
-        });
-        let (delivery, parcels) = load.await?;
+        let (delivery, parcels, _aboard) = self.load(settings.number, lane, id).await?;
         let mut chosen = self.choose(settings, &delivery, parcels).await?;
         if !chosen.iter().any(|parcel| !parcel.ground) {
             self.settle(id, SettledAs::Superseded, "newer", urgency, tally).await?;
@@ -180,6 +172,32 @@ impl Sender {
         }
         self.settle(id, state, &reason, urgency, tally).await?;
         Ok(state == SettledAs::Delivered)
+    }
+
+    /// Reads a delivery and the records that it needs, and keeps other flights from carrying them.
+    async fn load(
+        &self,
+        destination: u16,
+        lane: [u8; 16],
+        id: DeliveryId,
+    ) -> Result<(Delivery, Vec<Parcel>, Aboard<'_>), StateError> {
+        loop {
+            let since = self.air.landings();
+            let load = self.buffer.state().read(move |read| {
+                let delivery = read.delivery(id)?.ok_or(StateError::NoDelivery(id))?;
+                // A merge may have moved it to another lane since it was read: there it waits for its turn.
+                if delivery.state != DeliveryState::Waiting || delivery.lane != lane {
+                    return Err(StateError::NotWaiting(id));
+                }
+                let parcels = parcels(read, destination, &delivery)?;
+                Ok((delivery, parcels))
+            });
+            let (delivery, parcels) = load.await?;
+            let records = parcels.iter().map(|parcel| parcel.record.id).collect();
+            if let Some(aboard) = self.air.board(records, since).await {
+                return Ok((delivery, parcels, aboard));
+            }
+        }
     }
 
     /// What of the delivery is still to be sent, the records that others need first.
