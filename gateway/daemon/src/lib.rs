@@ -13,6 +13,7 @@ pub mod refine;
 pub mod run;
 mod silence;
 mod supervise;
+mod table;
 pub mod tls;
 pub mod uplink;
 

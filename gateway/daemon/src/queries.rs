@@ -5,18 +5,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use buffer::{AuditEntry, Read, State, StateError};
+use buffer::{AuditEntry, MAX_ROWS, Read, State, StateError};
 use bytes::Bytes;
 use feed::{Answers, FeedName};
 use hl7::Message;
 use hl7::ack::{Answer, Code, Stage};
 use interpret::{Known, Query, Question};
 use jiff::ZonedDateTime;
-use model::{Body, Document, IdentifierKind, Person, PersonId, RecordId, Trust};
+use model::{Document, IdentifierKind, Person, PersonId, Trust, name_and_birth};
 use tokio::sync::watch;
 
 use crate::Clock;
-use crate::refine::{Rules, held_record, survivor};
+use crate::refine::{Rules, holders};
 
 /// Persons that one answer names at most; who asks more exactly gets fewer.
 const PERSONS: usize = 50;
@@ -121,13 +121,18 @@ fn find(read: &Read<'_>, question: &Question) -> Result<Found, StateError> {
             }
         }
         Question::Persons(known) => {
-            let candidates = match (&known.number, &known.name) {
-                (Some(number), _) => {
+            let candidates = match &known.number {
+                Some(number) => {
                     let (domain, value) = number.lookup();
                     verified(read, &domain, value)?
                 }
-                (None, Some(name)) => holders(read, "name", &name.folded(), Trust::Claimed)?,
-                (None, None) => Vec::new(),
+                None => match named(read, known)? {
+                    Some(candidates) => candidates,
+                    None => {
+                        let why = "too many persons have that name: say the whole birth date, or a number";
+                        return Ok(Found::Wrong("QPD^1^3", why.to_owned()));
+                    }
+                },
             };
             found.extend(candidates.into_iter().filter(|(_, person)| fits(person, known)));
         }
@@ -143,24 +148,17 @@ fn verified(read: &Read<'_>, domain: &str, value: &str) -> Result<Vec<(PersonId,
     holders(read, domain, value, Trust::Verified)
 }
 
-/// The persons that an identifier leads to; who was merged into somebody is found as that one.
-fn holders(
-    read: &Read<'_>,
-    domain: &str,
-    value: &str,
-    least: Trust,
-) -> Result<Vec<(PersonId, Person)>, StateError> {
-    let mut found: Vec<(PersonId, Person)> = Vec::new();
-    for ident in read.idents(domain, value)?.into_iter().filter(|ident| ident.trust >= least as u8) {
-        let id = survivor(read, ident.person)?;
-        if found.iter().any(|(known, _)| *known == id) {
-            continue;
-        }
-        if let Some(Body::Person(person)) = held_record(read, RecordId::from(id))?.map(|record| record.body) {
-            found.push((id, *person));
-        }
-    }
-    Ok(found)
+/// The persons of a name: with a birth date by both together, which few share. None where so many are called so that they are not
+/// looked through.
+fn named(read: &Read<'_>, known: &Known) -> Result<Option<Vec<(PersonId, Person)>>, StateError> {
+    let Some(name) = &known.name else { return Ok(Some(Vec::new())) };
+    let dated = known.birth.as_ref().and_then(|birth| name_and_birth(name, birth));
+    let (domain, value) = match &dated {
+        Some(dated) => ("name-birth", dated.as_str()),
+        None => ("name", &*name.folded()),
+    };
+    let found = read.idents(domain, value)?.len();
+    if found >= MAX_ROWS { Ok(None) } else { holders(read, domain, value, Trust::Claimed).map(Some) }
 }
 
 /// Whether everything that was said of a person is true of this one.

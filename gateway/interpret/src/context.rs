@@ -67,6 +67,11 @@ impl Default for Numbers {
 }
 
 impl Context {
+    /// What there is to say about a source of which nothing is configured.
+    pub fn bare(feed: FeedName, zone: TimeZone) -> Self {
+        Self { feed, zone, identifiers: BTreeMap::new(), dummy: BTreeSet::new(), numbers: Numbers::default() }
+    }
+
     /// Whether a name says that nobody knows it.
     pub(crate) fn is_unknown(&self, name: &PersonName) -> bool {
         name.is_unknown() || self.dummy.contains(&name.folded())

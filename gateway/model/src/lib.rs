@@ -43,7 +43,7 @@ pub use identifier::{Identifier, IdentifierKind, Trust, Validity};
 pub use ids::{IdKey, PersonId, RecordId};
 pub use link::Link;
 pub use matching::{Agreement, Claim, Doubt, Evidence};
-pub use name::{PersonName, names_agree};
+pub use name::{PersonName, name_and_birth, names_agree};
 pub use number::{Number, NumberKind, Scope, ScopeError, Scoping};
 pub use person::{Address, HeldIdentifier, Person};
 pub use position::Position;

@@ -30,6 +30,20 @@ impl Link {
         follow.map(|link| Self { survivor: loser, ..*link }).collect()
     }
 
+    /// Those between `person` and who stands for it: whom it was merged into, whom that one was merged into.
+    pub fn over(person: PersonId, family: &[Self]) -> Vec<PersonId> {
+        let mut over = Vec::new();
+        let into = |of: PersonId| family.iter().find(|link| link.person == of).map(|link| link.into);
+        let mut next = into(person);
+        while let Some(id) = next.filter(|id| *id != person && !over.contains(id)) {
+            next = into(id);
+            if next.is_some() {
+                over.push(id);
+            }
+        }
+        over
+    }
+
     /// Who goes with `person` when its merge is taken back: itself, who was merged into it, who was merged into those. `family`
     /// are all links to one survivor.
     pub fn under(person: PersonId, family: &[Self]) -> Vec<PersonId> {

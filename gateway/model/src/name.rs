@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::PartialTime;
+
 /// A name as the source wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonName {
@@ -63,6 +65,11 @@ impl PersonName {
 /// Whether two names can be of one person: equal after folding.
 pub fn names_agree(a: &PersonName, b: &PersonName) -> bool {
     a.folded() == b.folded()
+}
+
+/// What name and birth date are looked up by together; none where the date is not exact to the day.
+pub fn name_and_birth(name: &PersonName, birth: &PartialTime) -> Option<String> {
+    birth.date().map(|born| format!("{}|{born}", name.folded()))
 }
 
 /// The dots that stand between the parts of a transliterated name; the tables write several of them.

@@ -151,6 +151,11 @@ impl Person {
         }
     }
 
+    /// Forgets what came under `members`, who were merged into somebody who was merged into this person's survivor before.
+    pub fn forget(&mut self, members: &[PersonId]) {
+        self.identifiers.retain(|held| held.from.is_none_or(|from| !members.contains(&from)));
+    }
+
     /// Gives back what came with `parted`, whose merge into this person is taken back, and with those who go with it.
     pub fn release(&mut self, id: PersonId, parted: &mut Self, members: &[PersonId]) {
         parted.replaced_by = None;
@@ -279,6 +284,102 @@ mod tests {
             a.release(id(2), &mut b, &[id(2), id(3)]);
             prop_assert_eq!(a, one);
             prop_assert_eq!(b, before);
+        }
+
+        #[test]
+        fn whatever_is_merged_and_taken_back_every_number_belongs_to_one_person(
+            steps in proptest::collection::vec((0_u8..3, 0_usize..6, 0_usize..6), 0..40),
+        ) {
+            let kind = || IdentifierKind::Assigned { authority: "HIS".to_owned(), code: None };
+            let mut people: Vec<Person> = (0..6_u8)
+                .map(|n| {
+                    let mut person = Person::default();
+                    person.hold(Identifier::new(kind(), format!("M{n}")), Trust::Verified);
+                    let resident = Identifier::new(IdentifierKind::ResidentId, format!("R{n}"));
+                    person.hold(resident, if n % 2 == 0 { Trust::Verified } else { Trust::Claimed });
+                    person
+                })
+                .collect();
+            let first = people.clone();
+            let mut links: Vec<crate::Link> = Vec::new();
+            let survivor = |links: &[crate::Link], n: usize| {
+                let link = links.iter().find(|link| link.person == id(n as u8));
+                link.map_or(n, |link| usize::from(link.survivor.as_bytes()[0]))
+            };
+            for (step, one, other) in steps {
+                let (top, low) = (survivor(&links, one), survivor(&links, other));
+                match step {
+                    // A merge of those who stand for the two.
+                    0 if top != low => {
+                        let followers: Vec<_> =
+                            links.iter().filter(|link| link.survivor == id(low as u8)).copied().collect();
+                        links.retain(|link| link.survivor != id(low as u8));
+                        links.extend(crate::Link::merged(id(low as u8), id(top as u8), &followers));
+                        let mut lost = people[low].clone();
+                        people[top].absorb(id(top as u8), id(low as u8), &mut lost);
+                        people[low] = lost;
+                    }
+                    // The other one's merge is taken back.
+                    1 if low != other => {
+                        let family: Vec<_> =
+                            links.iter().filter(|link| link.survivor == id(low as u8)).copied().collect();
+                        let members = crate::Link::under(id(other as u8), &family);
+                        for over in crate::Link::over(id(other as u8), &family) {
+                            people[usize::from(over.as_bytes()[0])].forget(&members);
+                        }
+                        links.retain(|link| !members.contains(&link.person));
+                        links.extend(crate::Link::parted(id(other as u8), &family));
+                        let mut parted = people[other].clone();
+                        people[low].release(id(other as u8), &mut parted, &members);
+                        people[other] = parted;
+                    }
+                    // A late message under the other one's number.
+                    _ if low != other => {
+                        let late = Identifier::new(kind(), format!("L{other}"));
+                        people[low].hold_from(late.clone(), Trust::Verified, id(other as u8));
+                    }
+                    _ => {}
+                }
+                for n in 0..6 {
+                    let own = |p: &Person, value: &str| {
+                        p.identifiers.iter().any(|held| held.from.is_none() && held.identifier.value == value)
+                    };
+                    for value in [format!("M{n}"), format!("R{n}"), format!("L{n}")] {
+                        let holders = people.iter().filter(|person| own(person, &value)).count();
+                        prop_assert!(holders == 1 || value.starts_with('L') && holders == 0, "{value}: {holders}");
+                    }
+                    // Who stands for himself stands for those, and only those, whose links lead to him.
+                    let mut stands_for: Vec<PersonId> = people[n].replaces.clone();
+                    stands_for.sort();
+                    let mut linked: Vec<PersonId> = links
+                        .iter()
+                        .filter(|link| link.survivor == id(n as u8))
+                        .map(|link| link.person)
+                        .collect();
+                    linked.sort();
+                    prop_assert_eq!(stands_for, linked);
+                }
+            }
+            // All taken back, everybody is as at first but for what came since.
+            while let Some(link) = links.last().copied() {
+                let family: Vec<_> =
+                    links.iter().filter(|other| other.survivor == link.survivor).copied().collect();
+                let members = crate::Link::under(link.person, &family);
+                for over in crate::Link::over(link.person, &family) {
+                    people[usize::from(over.as_bytes()[0])].forget(&members);
+                }
+                links.retain(|other| !members.contains(&other.person));
+                links.extend(crate::Link::parted(link.person, &family));
+                let (top, low) = (link.survivor.as_bytes()[0] as usize, link.person.as_bytes()[0] as usize);
+                let mut parted = people[low].clone();
+                people[top].release(link.person, &mut parted, &members);
+                people[low] = parted;
+            }
+            for (n, person) in people.iter_mut().enumerate() {
+                person.identifiers.retain(|held| !held.identifier.value.starts_with('L'));
+                person.replaced_by = None;
+                prop_assert_eq!(&*person, &first[n]);
+            }
         }
 
         #[test]

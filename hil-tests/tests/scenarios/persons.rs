@@ -158,3 +158,151 @@ fn two_who_look_like_two_are_merged_only_by_force_and_every_decision_needs_a_rea
     assert_eq!(show(&house, ids[0])["stands_for"][0], ids[1]);
     assert!(!house.gateway.log().contains(&one.name), "no name in the log");
 }
+
+/// A table of these persons, one a line.
+fn table(house: &House, name: &str, people: &[Person]) -> String {
+    let mut text = "姓名,性别,出生日期,身份证号,number:HIS,电话\n".to_owned();
+    for Person { name, sex, born, resident, number, .. } in people {
+        text.push_str(&format!("{name},{sex},{born},{resident},{number},139{number}\n"));
+    }
+    let path = house.gateway.path(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn import(house: &House, file: &str, more: &[&str]) -> Value {
+    house
+        .gateway
+        .json(&[&["persons", "import", file, "--reason", "the index of the old system"], more].concat())
+}
+
+fn found(house: &House, number: &str) -> Value {
+    let found =
+        house.gateway.json(&["persons", "find", "--number", &format!("HIS:{number}"), "--reason", "test"]);
+    found["persons"][0].clone()
+}
+
+#[test]
+fn an_imported_person_is_known_to_the_first_message_and_goes_up_with_it() {
+    let house = House::new();
+    let mut hospital = Hospital::new("I", 1);
+    let people: Vec<Person> = (0..20).map(Person::numbered).collect();
+    let file = table(&house, "index.csv", &people);
+    let looked = import(&house, &file, &["--dry-run"]);
+    assert_eq!((&looked["new"], &looked["records"]), (&20.into(), &20.into()), "{looked}");
+    assert!(found(&house, &people[0].number).is_null(), "nothing was imported");
+    let done = import(&house, &file, &[]);
+    assert_eq!((&done["new"], &done["known"], &done["wrong"]), (&20.into(), &0.into(), &0.into()), "{done}");
+    assert!(house.at_platform("Patient").is_empty(), "nobody goes up for being in a table");
+    // Said again it changes nothing.
+    let again = import(&house, &file, &[]);
+    assert_eq!(
+        (&again["new"], &again["more"], &again["known"]),
+        (&0.into(), &0.into(), &20.into()),
+        "{again}"
+    );
+
+    // A report under the record number alone finds the whole person.
+    let report = hospital.report(&Person { resident: String::new(), ..people[3].clone() }, "1", "F", 1);
+    assert_eq!(house.fate(&report), "delivered");
+    let patients = house.at_platform("Patient");
+    assert_eq!(patients.len(), 1);
+    let numbers: Vec<&str> =
+        patients[0]["identifier"].as_array().unwrap().iter().map(|i| i["value"].as_str().unwrap()).collect();
+    assert!(numbers.contains(&people[3].resident.as_str()), "{numbers:?}");
+    // What a feed says is newer than any table.
+    let renamed = Person { name: "新名".to_owned(), ..people[3].clone() };
+    assert_eq!(house.fate(&hospital.adt("A08", &renamed)), "delivered");
+    import(&house, &file, &[]);
+    assert_eq!(found(&house, &people[3].number)["person"]["name"]["family"], "新名");
+    assert_eq!(
+        (house.platform.seen().back_in_time, house.platform.seen().same_position_other_content),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_table_in_gb18030_with_faults_says_every_line_and_imports_nothing_unless_told_to() {
+    let house = House::new();
+    let good = Person::numbered(1);
+    let text = format!(
+        "姓名,性别,出生日期,身份证号,number:HIS\n{},{},{},{},M1\n张三,男,1980-02-30,,M2\n李四,X,,,M3\n王五,男\n\"赵六,男,,,M5\n",
+        good.name, good.sex, good.born, good.resident
+    );
+    let path = house.gateway.path("gb.csv");
+    std::fs::write(&path, hl7::charset::Charset::Gb18030.encode(&text)).unwrap();
+    let file = path.to_str().unwrap();
+    let refused = house.gateway.cli(&["persons", "import", file, "--reason", "x"]).unwrap_err();
+    for says in
+        ["line 3, column 出生日期", "line 4, column 性别", "line 5", "line 6", "4 of 5 records are wrong"]
+    {
+        assert!(refused.contains(says), "{refused}");
+    }
+    for secret in ["张三", "1980-02-30", &good.name, &good.resident] {
+        assert!(!refused.contains(secret), "{refused}");
+    }
+    assert!(found(&house, "M1").is_null());
+    let done = import(&house, file, &["--skip-wrong"]);
+    assert_eq!((&done["new"], &done["wrong"]), (&1.into(), &4.into()), "{done}");
+    assert_eq!(found(&house, "M1")["person"]["name"]["family"], good.name.as_str());
+    assert!(house.gateway.cli(&["persons", "import", "/nowhere.csv", "--reason", "x"]).is_err());
+    assert!(house.gateway.cli(&["persons", "import", file]).is_err(), "a reason is needed");
+    let audit = house.gateway.json(&["audit", "list", "--limit", "500"]);
+    let audit = audit["audit"].as_array().unwrap();
+    assert!(audit.iter().any(|entry| entry["what"] == "person-import"));
+}
+
+#[test]
+fn an_import_tells_its_conflicts_and_verifies_only_what_agrees() {
+    let house = House::new();
+    let (one, other) = (Person::numbered(1), Person::numbered(2));
+    let people = [
+        one.clone(),
+        // Borrowed, then a child on a parent's number, then a typing error, then the same person registered twice.
+        Person { number: "M90".into(), name: "借用".into(), ..one.clone() },
+        Person { number: "M91".into(), born: "20260101".into(), name: "小宝".into(), ..one.clone() },
+        Person { number: "M92".into(), resident: "110105194912310020".into(), ..Person::numbered(5) },
+        other.clone(),
+        Person { number: format!("{}B", other.number), ..other.clone() },
+    ];
+    let done = import(&house, &table(&house, "index.csv", &people), &[]);
+    let doubts: Vec<(u64, &str)> = done["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["line"].as_u64().unwrap(), row["doubt"].as_str().unwrap()))
+        .collect();
+    assert_eq!(doubts, [(3, "name"), (4, "birth-date"), (5, "malformed")], "{done}");
+    assert_eq!((&done["new"], &done["more"]), (&5.into(), &1.into()), "{done}");
+    assert_eq!(found(&house, &other.number)["id"], found(&house, &format!("{}B", other.number))["id"]);
+    assert_eq!(conflicts(&house).len(), 3);
+    let by_number = house.gateway.json(&["persons", "find", "--resident-id", &one.resident, "--reason", "x"]);
+    let verified = by_number["persons"].as_array().unwrap().iter().filter(|p| p["matched"] == "verified");
+    assert_eq!(verified.count(), 1, "{by_number}");
+}
+
+#[test]
+fn an_import_that_is_cut_off_goes_on_where_it_was() {
+    let mut house = House::new();
+    let people: Vec<Person> = (0..6_000).map(Person::numbered).collect();
+    let file = table(&house, "index.csv", &people);
+    std::thread::scope(|scope| {
+        let gateway = &house.gateway;
+        let cut = scope.spawn(|| gateway.cli(&["persons", "import", &file, "--reason", "x"]));
+        gateway.wait_for("the first rows are in", |_| !found(&house, &people[0].number).is_null());
+        let id = rustix::process::Pid::from_raw(i32::try_from(gateway.process()).unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+        assert!(cut.join().unwrap().is_err(), "it was cut off");
+    });
+    house.gateway.kill();
+    house.gateway.start();
+    let done = import(&house, &file, &[]);
+    let (resumed, new) = (done["resumed_after"].as_u64().unwrap(), done["new"].as_u64().unwrap());
+    assert!(resumed > 1, "{done}");
+    assert_eq!(resumed - 1 + new + done["more"].as_u64().unwrap() + done["known"].as_u64().unwrap(), 6_000);
+    for n in [0, 199, 200, 3_000, 5_999] {
+        assert!(!found(&house, &people[n].number).is_null(), "{n}");
+    }
+    let again = import(&house, &file, &[]);
+    assert_eq!((&again["known"], &again["resumed_after"]), (&6_000.into(), &0.into()), "{again}");
+}

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod client;
+mod import;
 mod print;
 mod words;
 
@@ -131,6 +132,17 @@ fn command(cli: Cli, clock: Clock) -> Result<(), Trouble> {
                 let wanted =
                     json!({ "resident_id": resident_id, "number": number, "name": name, "reason": reason });
                 show(client.post("/v1/persons/find", &wanted)?, print::json)
+            }
+            Persons::Import { file, charset, dry_run, skip_wrong, reason } => {
+                let import = import::Import {
+                    file: &file,
+                    charset: charset.as_deref(),
+                    dry_run,
+                    skip_wrong,
+                    reason: &reason,
+                    json: cli.json,
+                };
+                show(import::run(&client, &import)?, print::imported)
             }
             Persons::Show { id, reason } => {
                 let path = format!("/v1/persons/{}/show", client::encoded(&id));

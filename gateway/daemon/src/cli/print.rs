@@ -211,6 +211,25 @@ pub(super) fn conflicts(value: &Value) {
     next(value);
 }
 
+pub(super) fn imported(value: &Value) {
+    if value["dry_run"] == true {
+        println!(
+            "looked only; nothing was imported. Records of one person that are far apart count as two here"
+        );
+    }
+    println!(
+        "{} records: {} new persons, {} known with more, {} known, {} wrong",
+        text(&value["records"]),
+        text(&value["new"]),
+        text(&value["more"]),
+        text(&value["known"]),
+        text(&value["wrong"])
+    );
+    for (doubt, n) in value["doubts"].as_object().into_iter().flatten() {
+        println!("{n} {doubt}; see `hospital-gateway persons conflicts`");
+    }
+}
+
 pub(super) fn person(value: &Value) {
     println!("person     {}", text(&value["id"]));
     if !value["merged_into"].is_null() {

@@ -197,6 +197,25 @@ pub(super) enum Persons {
         #[arg(long)]
         reason: String,
     },
+    /// Take over an existing index from a table (CSV): every line is checked before anything is imported; cut off, it goes on
+    /// where it was; said again, it changes nothing
+    Import {
+        /// The table. Its first line names the columns: name, sex, birth, phone, address, resident-id, health-code, passport,
+        /// hk-macau-permit, taiwan-permit, foreign-resident, number:AUTHORITY (as number:HIS)
+        file: PathBuf,
+        /// utf-8 or gb18030 [default: utf-8 where the whole file is, else gb18030]
+        #[arg(long)]
+        charset: Option<String>,
+        /// Only tell what would happen
+        #[arg(long)]
+        dry_run: bool,
+        /// Leave out the lines that are wrong
+        #[arg(long)]
+        skip_wrong: bool,
+        /// Why; kept in the audit
+        #[arg(long)]
+        reason: String,
+    },
     /// Doubts about who is who, each with what to do next
     Conflicts {
         /// Why you need to see it; kept in the audit

@@ -2,6 +2,7 @@
 
 mod advice;
 mod answer;
+mod import;
 mod listen;
 mod metrics;
 mod operate;
@@ -81,7 +82,7 @@ fn router(rights: Rights, shown: Held) -> Router {
         router = router.merge(operate::routes());
     }
     if rights >= Rights::Privacy {
-        router = router.merge(privacy::routes()).merge(persons::routes());
+        router = router.merge(privacy::routes()).merge(persons::routes()).merge(import::routes());
     }
     router.fallback(answer::not_here).with_state(shown)
 }

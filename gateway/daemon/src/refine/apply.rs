@@ -161,11 +161,12 @@ fn changes_of(
     };
     for Done { resolved, effects } in &all {
         for (identifier, doubt, other) in &resolved.doubts {
-            conflict(tx, item, resolved.id, identifier, *doubt, *other)?;
+            conflict(tx, (item.id, item.received), resolved.id, identifier, *doubt, *other)?;
         }
         if let Some(number) = &resolved.came_with {
             for other in &effects.alike {
-                conflict(tx, item, resolved.id, number, Doubt::PossibleDuplicate, Some(*other))?;
+                let place = (item.id, item.received);
+                conflict(tx, place, resolved.id, number, Doubt::PossibleDuplicate, Some(*other))?;
             }
         }
     }
@@ -300,9 +301,9 @@ fn except(
 }
 
 /// Lists what somebody should look at, once: for each person, number and doubt, or for each pair that looks like one.
-fn conflict(
+pub(crate) fn conflict(
     tx: &mut Tx<'_>,
-    item: &Marker,
+    (capture, since): (CaptureId, Timestamp),
     person: PersonId,
     identifier: &Identifier,
     doubt: Doubt,
@@ -315,7 +316,7 @@ fn conflict(
         }
         _ => [person.as_bytes(), doubt.code().as_bytes(), &number].concat(),
     };
-    let (doubt, capture, since) = (doubt.code().to_owned(), item.id, item.received);
+    let doubt = doubt.code().to_owned();
     tx.put_conflict(&Conflict { id: 0, person, doubt, number, other, capture, since }, &what)
 }
 

@@ -155,6 +155,15 @@ impl Joining<'_, '_> {
                 self.renew_person(record, person, effects)?;
             }
         }
+        for over in Link::over(loser, &family) {
+            if let Some((record, mut person)) = self.record_of(over)? {
+                let before = person.identifiers.len();
+                person.forget(&members);
+                if person.identifiers.len() != before {
+                    self.renew_person(record, person, effects)?;
+                }
+            }
+        }
         let mut visits = Vec::new();
         self.carry(survivor, loser, effects, |tx, record| {
             // What belongs to a visit goes with it.

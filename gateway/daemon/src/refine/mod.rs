@@ -10,6 +10,7 @@ mod diagnoses;
 mod fates;
 mod held;
 mod identity;
+mod import;
 mod joining;
 mod merge;
 mod moves;
@@ -32,10 +33,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use fates::Fates;
 pub use operations::{Decision, OperationError, Operations, Replayed};
+pub use person::holders;
 pub use persons::{Decider, Joined};
 pub use rules::{DestinationRules, FeedRules, REVISION, Rules};
 
 pub(crate) use held::record as held_record;
+pub(crate) use import::{CHUNK, Chunk, Imported};
 pub(crate) use joining::Word;
 pub(crate) use person::survivor;
 

@@ -75,6 +75,11 @@ pub enum OperationError {
         "one person would stand for more than 500: the number that joins them means nobody, name it in dummy of the feed"
     )]
     TooMany,
+    /// Rows that are not the next ones.
+    #[error(
+        "the rows do not follow what is in the index: another import of this table is at work; run it again"
+    )]
+    Chunk,
     /// The buffer could not read the capture.
     #[error("the capture could not be read")]
     Read(#[from] ReadError),

@@ -1,7 +1,7 @@
 //! Persons as the index holds them, and which of them were found to be one.
 
 use buffer::{Read, StateError};
-use model::{Body, Person, PersonId, Record, RecordId};
+use model::{Body, Person, PersonId, Record, RecordId, Trust};
 
 use super::held;
 
@@ -25,4 +25,26 @@ pub(crate) fn record(read: &Read<'_>, id: PersonId) -> Result<Option<(Record, Pe
 /// Who stands for `id`: the person that it was found to be, or itself.
 pub(crate) fn survivor(read: &Read<'_>, id: PersonId) -> Result<PersonId, StateError> {
     Ok(read.person_link(id)?.map_or(id, |link| link.survivor))
+}
+
+/// The persons that an identifier leads to, trusted as far as `least`; who was merged into somebody is found as that one.
+///
+/// # Errors
+/// When the state fails.
+pub fn holders(
+    read: &Read<'_>,
+    domain: &str,
+    value: &str,
+    least: Trust,
+) -> Result<Vec<(PersonId, Person)>, StateError> {
+    let mut found: Vec<(PersonId, Person)> = Vec::new();
+    for ident in read.idents(domain, value)?.into_iter().filter(|ident| ident.trust >= least as u8) {
+        let id = survivor(read, ident.person)?;
+        if found.iter().all(|(known, _)| *known != id)
+            && let Some(person) = held(read, id)?
+        {
+            found.push((id, person));
+        }
+    }
+    Ok(found)
 }

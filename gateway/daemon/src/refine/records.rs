@@ -146,6 +146,11 @@ impl Applier<'_, '_> {
             if let Some(name) = change.name.value() {
                 self.tx.put_ident("name", &name.folded(), self.under, Trust::Claimed as u8)?;
             }
+            let name = change.name.value().or(next.name.as_ref());
+            let birth = change.birth.value().or(next.birth.as_ref());
+            if let Some(both) = name.zip(birth).and_then(|(name, birth)| model::name_and_birth(name, birth)) {
+                self.tx.put_ident("name-birth", &both, self.under, Trust::Claimed as u8)?;
+            }
             // What is said under the number of one who was merged into the person never changes what is said under its own.
             next.apply(change, demographics);
         }

@@ -6,6 +6,7 @@ mod intake;
 mod limits;
 mod load;
 mod parsing;
+mod persons;
 mod whole;
 
 use std::process::ExitCode;
@@ -18,7 +19,11 @@ fn main() -> ExitCode {
         return hil_tests::gateway::process(args.into_iter().skip(1));
     }
     let runtime = Runtime::new().unwrap();
-    if let Some(messages) = backlog(&args) {
+    if let Some(n) = option(&args, "--persons") {
+        persons::persons(n);
+        return ExitCode::SUCCESS;
+    }
+    if let Some(messages) = option(&args, "--backlog") {
         whole::backlog(&runtime, messages);
         return ExitCode::SUCCESS;
     }
@@ -44,8 +49,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `--backlog N`: how the gateway does with so many captures waiting.
-fn backlog(args: &[std::ffi::OsString]) -> Option<usize> {
-    let at = args.iter().position(|arg| arg == "--backlog")?;
+/// `--backlog N`: how the gateway does with so many captures waiting. `--persons N`: with so many persons in its index.
+fn option(args: &[std::ffi::OsString], name: &str) -> Option<usize> {
+    let at = args.iter().position(|arg| arg == name)?;
     args.get(at + 1)?.to_str()?.parse().ok()
 }
