@@ -251,8 +251,8 @@ fn auto(raw: &[u8], learned: Option<Learned>) -> Result<Decoded<'_>, CharsetErro
             source_of: "is what a message without MSH-18 may be here",
         });
     };
-    // A byte order mark says so; three bytes for one hanzi, over and over, are no accident of GB18030 pairs.
-    let wide = |c| matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{feff}' | '\u{ff00}'..='\u{ffef}');
+    // A byte order mark says so; three bytes for one hanzi, dash or arrow are no accident of GB18030 pairs.
+    let wide = |c| matches!(c, '\u{2000}'..='\u{27bf}' | '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{feff}' | '\u{ff00}'..='\u{ffef}');
     if text.chars().any(wide) {
         return Ok(as_utf8(text, Some(Learned::Utf8)));
     }
@@ -261,9 +261,26 @@ fn auto(raw: &[u8], learned: Option<Learned>) -> Result<Decoded<'_>, CharsetErro
         (Some(Learned::Gb18030), Some(gb)) => Ok(as_gb(gb, None)),
         (None, Some(gb)) => {
             let hanzi = gb.chars().filter(|c| !c.is_ascii()).all(|c| matches!(c, '\u{4e00}'..='\u{9fff}'));
-            Ok(if hanzi { as_gb(gb, None) } else { as_utf8(text, None) })
+            Ok(if hanzi && !has_sign(text) { as_gb(gb, None) } else { as_utf8(text, None) })
         }
     }
+}
+
+/// Whether a sign of measurement stands alone among ASCII, as in `\u{b5}mol/L`. Read as GB18030 it would be a hanzi that stands in
+/// few words and no name, and that between Latin letters in none.
+fn has_sign(text: &str) -> bool {
+    let chars: Vec<char> = text.chars().collect();
+    chars.iter().enumerate().any(|(at, c)| {
+        let before = at.checked_sub(1).map_or(' ', |at| chars[at]);
+        let behind = chars.get(at + 1).copied().unwrap_or(' ');
+        let alone = before.is_ascii() && behind.is_ascii();
+        match c {
+            '\u{a0}' | '\u{b0}' | '\u{b1}' | '\u{b2}' | '\u{b5}' | '\u{d7}' => alone,
+            // Lu is a surname.
+            '\u{b3}' => alone && before.is_ascii_alphanumeric(),
+            _ => false,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -324,6 +341,32 @@ mod tests {
             assert_eq!(decode(&raw, &[], Default::Auto, None).unwrap().text, name);
             assert_eq!(decode(&raw, &[], Default::Auto, Some(Learned::Gb18030)).unwrap().text, name);
             assert_ne!(decode(&raw, &[], Default::Auto, Some(Learned::Utf8)).unwrap().text, name);
+        }
+    }
+
+    #[test]
+    fn units_and_dashes_in_utf8_are_no_hanzi() {
+        fn auto(raw: &[u8]) -> Decoded<'_> {
+            decode(raw, &[], Default::Auto, None).unwrap()
+        }
+        for text in [
+            "|\u{b5}mol/L|",
+            "37.5\u{b0}C",
+            "5.0 \u{b1} 0.2",
+            "kg/m\u{b2}",
+            "10\u{b3}/\u{b5}L",
+            "5\u{d7}10",
+            "pattern.\u{a0}These",
+        ] {
+            assert_eq!(auto(text.as_bytes()).text, text);
+        }
+        for text in ["pattern.\u{2003}These", "a \u{2013} b", "\u{2264}5", "\u{2191}", "37\u{2103}"] {
+            let read = auto(text.as_bytes());
+            assert_eq!((read.text.as_ref(), read.proof), (text, Some(Learned::Utf8)));
+        }
+        // Names that are both stay names.
+        for name in ["\u{9c81}", "\u{9646}", "\u{5362}\u{9646}", "\u{8881}\u{4f1f}"] {
+            assert_eq!(auto(&Charset::Gb18030.encode(name)).text, name);
         }
     }
 
