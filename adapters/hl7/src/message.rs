@@ -120,6 +120,20 @@ impl Message {
         self.segments().filter(move |segment| segment.name() == name)
     }
 
+    /// The parts that begin with a segment called `name`, each as a message with the header of this one. What stands before
+    /// the first belongs to none.
+    pub fn parts(&self, name: &str) -> Vec<Self> {
+        let begins: Vec<usize> =
+            self.segments().enumerate().filter(|(_, s)| s.name() == name).map(|(at, _)| at).collect();
+        let ends = begins.iter().skip(1).copied().chain([self.segments.len()]);
+        let part = |(begin, end): (usize, usize)| {
+            let own = self.segments.first().into_iter().chain(&self.segments[begin..end]);
+            let lines: Vec<&str> = own.map(|span| &self.text[span.clone()]).collect();
+            Self::index(lines.join("\r"), self.header.clone(), self.charset, self.proof)
+        };
+        begins.iter().copied().zip(ends).map(part).collect()
+    }
+
     /// The first segment called `name`.
     pub fn first(&self, name: &str) -> Option<Segment<'_>> {
         self.segments().find(|segment| segment.name() == name)
@@ -367,6 +381,15 @@ mod tests {
             let repetitions = segment.fields().map(|field| field.repetitions().count());
             assert!(repetitions.eq((1..=all.len()).map(|n| segment.field(n).repetitions().count())));
         }
+    }
+
+    #[test]
+    fn parts_are_messages_of_their_own_under_the_same_header() {
+        let message = read("MSH|^~\\&|A||||||ORU|7|P\rSFT|x\rPID|1\rOBX|1\r\nPID|2\nOBX|2\rOBX|3\r");
+        let parts: Vec<String> = message.parts("PID").iter().map(|part| part.text().to_owned()).collect();
+        let msh = "MSH|^~\\&|A||||||ORU|7|P";
+        assert_eq!(parts, [format!("{msh}\rPID|1\rOBX|1"), format!("{msh}\rPID|2\rOBX|2\rOBX|3")]);
+        assert!(message.parts("PV1").is_empty() && message.parts("PID")[1].header().control_id == "7");
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
         // As the link control of the sequence number protocol: it is about nobody.
         return Interpretation::NotInterpreted { trigger: trigger_name(code, event) };
     }
+    if oru::is_known(code, event) && message.segments_named("PID").nth(1).is_some() {
+        return each_patient(message, context);
+    }
     let interpreted = match (code, event) {
         ("ADT", event) if adt::is_known(event) => adt::changes(message, context),
         (code, event) if oru::is_known(code, event) => {
@@ -62,6 +65,23 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
         _ => return Interpretation::NotInterpreted { trigger: trigger_name(code, event) },
     };
     interpreted.map_or_else(Interpretation::Quarantine, Interpretation::Changes)
+}
+
+/// Results of several patients in one message: those behind a PID are that one's and nobody else's.
+fn each_patient(message: &Message, context: &Context) -> Interpretation {
+    let mut parts = message.parts("PID");
+    let has_results = |part: &Message| part.first("OBR").or_else(|| part.first("OBX")).is_some();
+    if parts.iter().any(has_results) {
+        parts.retain(has_results);
+    }
+    let mut all = Vec::new();
+    for part in parts {
+        match hl7(&part, context) {
+            Interpretation::Changes(changes) => all.extend(changes),
+            other => return other,
+        }
+    }
+    Interpretation::Changes(all)
 }
 
 /// The parts that every change begins with.

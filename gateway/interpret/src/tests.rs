@@ -294,6 +294,26 @@ fn results_by_specimen_find_their_specimen_and_their_order() {
 }
 
 #[test]
+fn results_behind_another_patient_are_that_patients() {
+    let order = |n: u8| format!("OBR|1|P{n}|F{n}|X\rOBX|1|ST|C{n}||v||||||F");
+    let message = oru(&format!("{}\rPID|2||M2^^^HIS^MR\rPV1|1|I\r{}\r{}", order(1), order(2), order(3)));
+    let Interpretation::Changes(changes) = interpreted(&message) else {
+        panic!("{:?}", interpreted(&message))
+    };
+    let said = |change: &Change| {
+        let codes = change.reports.iter().flat_map(|r| &r.report.results).map(|r| r.code.key().to_owned());
+        (change.person.identifiers[0].value.clone(), codes.collect::<Vec<_>>())
+    };
+    assert_eq!(
+        changes.iter().map(said).collect::<Vec<_>>(),
+        [("M1".to_owned(), vec!["C1".to_owned()]), ("M2".to_owned(), vec!["C2".to_owned(), "C3".to_owned()])]
+    );
+    // One patient of several without an order: nothing of the message is guessed.
+    let unclear = oru(&format!("{}\rPID|2||M2^^^HIS^MR\rOBX|1|ST|A||x", order(1)));
+    assert_eq!(interpreted(&unclear), Interpretation::Quarantine(Reason::NoIdentity));
+}
+
+#[test]
 fn what_is_not_production_not_known_or_about_nobody_says_so() {
     let test = adt("A01", PID).replace("|P|2.4", "|T|2.4");
     assert_eq!(interpreted(&test), Interpretation::Test { processing_id: "T".to_owned() });
