@@ -1,15 +1,20 @@
-//! Real messages of public projects, through the real gateway to the strict peer. Reads `CORPORA_DIR/hl7`.
+//! Real messages of public projects, through the real gateway, to the strict peer, to a platform whose bytes are compared
+//! with the messages field by field, and to one that has faults all the time. Reads `CORPORA_DIR/hl7`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use hil_tests::gateway::{Gateway, LIVE, Setup, destination};
 use hil_tests::mllp::Sender;
-use hil_tests::oracle::{Obx, results};
-use hil_tests::platform::NodePeer;
+use hil_tests::oracle::{Found, Said, difference, results};
+use hil_tests::platform::{Embedded, Fault, NodePeer};
 use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// The offset of times that carry none: that of the gateway's site.
+const SITE: &str = "+08:00";
 
 /// What became of the files of a folder.
 #[derive(Default)]
@@ -17,139 +22,240 @@ struct Tally {
     files: usize,
     refused: usize,
     outcomes: BTreeMap<String, usize>,
-    results: usize,
+    /// OBX of messages that were delivered.
+    lines: usize,
+    /// OBX that are, field by field, an Observation.
     found: usize,
-    listed: Vec<String>,
+    wrong: Vec<String>,
+    /// What was said so far: a report keeps the results that a later message about it leaves out.
+    said: Vec<Said>,
+}
+
+/// A message as it is sent.
+struct Message {
+    control_id: String,
+    text: String,
+    file: String,
+}
+
+/// What goes in one frame: a message, or a batch of them.
+struct Frame {
+    payload: String,
+    messages: Vec<Message>,
+    is_batch: bool,
 }
 
 #[test]
-fn every_public_message_is_taken_or_refused_with_a_reason_and_no_result_vanishes() {
+fn every_public_message_is_taken_or_refused_with_a_reason_and_no_result_vanishes_or_changes() {
     let Ok(dir) = std::env::var("CORPORA_DIR") else {
         println!("skipped: CORPORA_DIR is not set");
         return;
     };
-    if NodePeer::start().is_none() {
+    let Some(strict) = NodePeer::start() else {
         println!(
             "skipped: the packages of hil-tests/platform are not installed; hil-tests/run installs them"
         );
         return;
-    }
+    };
     let mut folders: Vec<PathBuf> = fs::read_dir(Path::new(&dir).join("hl7"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())
         .collect();
     folders.sort();
-    let mut missing = Vec::new();
-    println!("{:48} {:>5} {:>7}  {:>5} {:>5}  outcomes", "folder", "files", "refused", "OBX", "found");
-    for folder in folders {
+    let mut wrong = Vec::new();
+    println!("{:40} {:>5} {:>7}  {:>5} {:>5}  outcomes", "folder", "files", "refused", "OBX", "same");
+    for (n, folder) in folders.iter().enumerate() {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let tally = through(&folder);
+        let tally = through(folder, n, &strict);
         println!(
-            "{name:48} {:>5} {:>7}  {:>5} {:>5}  {:?}",
-            tally.files, tally.refused, tally.results, tally.found, tally.outcomes
+            "{name:40} {:>5} {:>7}  {:>5} {:>5}  {:?}",
+            tally.files, tally.refused, tally.lines, tally.found, tally.outcomes
         );
-        missing.extend(tally.listed.iter().map(|text| format!("{name}: {text}")));
+        wrong.extend(tally.wrong.iter().map(|text| format!("{name}: {text}")));
     }
-    assert!(missing.is_empty(), "results that vanished:\n{}", missing.join("\n"));
+    assert!(wrong.is_empty(), "{} results that vanished or changed:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Sends every file of a folder to a gateway with a buffer of its own.
-fn through(folder: &Path) -> Tally {
-    let peer = NodePeer::start().unwrap();
-    let setup = Setup {
-        feeds: &[("his", LIVE)],
-        destinations: destination("region", &peer.url(), None),
-        ..Setup::default()
-    };
+/// Sends every file of a folder twice to a gateway with a buffer of its own.
+fn through(folder: &Path, number: usize, strict: &NodePeer) -> Tally {
+    let runtime = Runtime::new().unwrap();
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [clean, faulty] = [0, 1].map(|n| runtime.block_on(Embedded::start(dirs[n].path())));
+    faulty.fault(Fault::Flaky);
+    let destinations = [
+        destination("strict", &strict.url(), None),
+        destination("clean", &clean.url, Some(&clean.ca)),
+        format!("{}required = false\n", destination("faulty", &faulty.url, Some(&faulty.ca))),
+    ];
+    let setup = Setup { feeds: &[("his", LIVE)], destinations: destinations.concat(), ..Setup::default() };
     let mut gateway = Gateway::new(env!("CARGO_BIN_EXE_demo"), &setup);
     gateway.start();
+    let mut tally = Tally::default();
+    let frames = frames(folder, number);
+    tally.files = frames.len();
+    for wave in waves(&frames) {
+        let sent: Vec<&Message> =
+            wave.iter().filter(|frame| send(&mut tally, &gateway, frame)).flat_map(|f| &f.messages).collect();
+        gateway.wait_for("everything is at the platforms without faults", |gateway| {
+            let status = gateway.json(&["status"]);
+            let all = status["destinations"].as_array().unwrap();
+            let waits = |d: &Value| d["name"] != "faulty" && d["counts"]["waiting"].as_i64().unwrap_or(0) > 0;
+            status["refine"]["behind"] == false && !all.iter().any(waits)
+        });
+        let fates = fates(&gateway, usize::MAX);
+        for message in sent {
+            account(&mut tally, &clean, message, &fates);
+        }
+    }
+    let captured = gateway.captures().len();
+    for frame in &frames {
+        send(&mut Tally::default(), &gateway, frame);
+    }
+    faulty.fault(Fault::None);
+    gateway.settled();
+    assert!(gateway.captures().len() > captured);
+    let fates = fates(&gateway, captured);
+    for message in frames.iter().flat_map(|frame| &frame.messages) {
+        if let Some(fate) = fates.get(&message.control_id) {
+            *tally.outcomes.entry(fate.clone()).or_default() += 1;
+        }
+    }
+    let (clean, faulty) = (clean.seen(), faulty.seen());
+    assert_eq!((clean.back_in_time, faulty.back_in_time), (0, 0), "{}", folder.display());
+    let differing: Vec<_> = clean
+        .resources
+        .keys()
+        .filter(|url| clean.resources.get(*url) != faulty.resources.get(*url))
+        .collect();
+    assert!(
+        differing.is_empty(),
+        "{}: other at the platform that had faults: {differing:?}",
+        folder.display()
+    );
+    assert_eq!(clean.resources.len(), faulty.resources.len());
+    let stats = strict.stats();
+    assert_eq!(stats["rejected"], 0, "{}: the validator refused something: {stats}", folder.display());
+    let status = gateway.json(&["status"]);
+    for destination in status["destinations"].as_array().unwrap() {
+        assert_eq!(destination["counts"]["dead"].as_i64().unwrap_or(0), 0, "{}: {status}", folder.display());
+    }
+    tally
+}
+
+/// The files of a folder as they are sent; what is empty is left out, an empty frame is not answered.
+fn frames(folder: &Path, number: usize) -> Vec<Frame> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| {
         path.extension().is_some_and(|end| ["hl7", "txt", "er7"].contains(&&*end.to_string_lossy()))
     });
     files.sort();
-    let mut tally = Tally::default();
-    for (n, file) in files.iter().enumerate() {
-        tally.files += 1;
-        let control_id = format!("C{n:04}");
-        let raw = fs::read(file).unwrap();
-        if hl7::batch::is_batch(&raw) {
-            batch(&mut tally, &gateway, &peer, file, &control_id);
+    let mut frames = Vec::new();
+    for (n, path) in files.iter().enumerate() {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let control_id = format!("F{number}C{n:04}");
+        let raw = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        if !hl7::batch::is_batch(raw.as_bytes()) {
+            let text = prepared(&raw, &control_id);
+            if !text.trim().is_empty() {
+                let payload = text.clone();
+                frames.push(Frame {
+                    payload,
+                    messages: vec![Message { control_id, text, file }],
+                    is_batch: false,
+                });
+            }
             continue;
         }
-        let text = prepared(&raw, &control_id);
-        if text.trim().is_empty() {
-            // An empty frame is counted and not answered.
-            *tally.outcomes.entry("empty".to_owned()).or_default() += 1;
-            continue;
+        let (mut payload, mut end, mut messages) = (String::new(), 0, Vec::new());
+        for (m, span) in hl7::batch::Batch::read(raw.as_bytes()).messages().enumerate() {
+            let control_id = format!("{control_id}.{m}");
+            let text = prepared(&raw[span.clone()], &control_id);
+            payload.push_str(&raw[end..span.start]);
+            payload.push_str(&text);
+            end = span.end;
+            messages.push(Message { control_id, text, file: file.clone() });
         }
-        // A refusal may end in a closed connection: each file has its own.
-        let ack = Sender::connect(gateway.ports[0]).unwrap().send(text.as_bytes()).unwrap();
-        let readable = hl7::Header::read(text.as_bytes()).is_ok();
-        assert_eq!(ack.code == "AA", readable, "{}: {}", file.display(), ack.text);
-        if ack.code != "AA" {
-            assert!(ack.text.contains("\rERR|"), "{}: a refusal says why", file.display());
-            tally.refused += 1;
-            continue;
+        payload.push_str(&raw[end..]);
+        frames.push(Frame { payload, messages, is_batch: true });
+    }
+    frames
+}
+
+/// Frames that share no number, so that what each of them says can be looked at before another one changes it. Those that
+/// share one stay in their order.
+fn waves(frames: &[Frame]) -> Vec<Vec<&Frame>> {
+    let mut waves: Vec<Vec<&Frame>> = Vec::new();
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    for frame in frames {
+        let numbers: BTreeSet<String> =
+            frame.messages.iter().flat_map(|message| numbers(&message.text)).collect();
+        let wave =
+            numbers.iter().filter_map(|number| last.get(number)).map(|wave| wave + 1).max().unwrap_or(0);
+        last.extend(numbers.into_iter().map(|number| (number, wave)));
+        if waves.len() <= wave {
+            waves.resize_with(wave + 1, Vec::new);
         }
-        settle(&mut tally, &gateway, &peer, file, &control_id, &text);
+        waves[wave].push(frame);
     }
-    let stats = peer.stats();
-    assert_eq!(stats["rejected"], 0, "{}: the validator refused something: {stats}", folder.display());
-    let status = gateway.json(&["status"]);
-    assert_eq!(status["destinations"][0]["counts"]["dead"].as_i64().unwrap_or(0), 0, "{}", folder.display());
-    tally
+    waves
 }
 
-/// What became of one message, and whether its results are at the peer.
-fn settle(tally: &mut Tally, gateway: &Gateway, peer: &NodePeer, file: &Path, control_id: &str, text: &str) {
-    gateway.settled();
-    let fate = gateway.fates(control_id).pop().unwrap();
-    let reason = reason(gateway, control_id).filter(|_| fate == "quarantined");
-    let outcome = reason.map_or_else(|| fate.clone(), |reason| format!("{fate} {reason}"));
-    *tally.outcomes.entry(outcome).or_default() += 1;
-    if fate == "delivered" && text.contains("|ORU^R01") {
-        account(tally, peer, file, control_id, &results(text));
+/// Everything in a message that may be the number of a person, order or visit.
+fn numbers(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in text.split(['\r', '\n']) {
+        let fields: Vec<&str> = line.split('|').collect();
+        let places: &[usize] = match fields[0].trim() {
+            "PID" => &[2, 3, 4, 18, 19],
+            "OBR" | "ORC" => &[2, 3],
+            "PV1" => &[19],
+            "MRG" => &[1, 4],
+            "SPM" => &[2],
+            _ => continue,
+        };
+        for place in places {
+            let parts = fields.get(*place).copied().unwrap_or_default().split(['~', '^', '&']);
+            found.extend(parts.map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned));
+        }
     }
+    found
 }
 
-/// A batch file: each of its messages is answered and settled like any other.
-fn batch(tally: &mut Tally, gateway: &Gateway, peer: &NodePeer, file: &Path, control_id: &str) {
-    let raw = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
-    let found = hl7::batch::Batch::read(raw.as_bytes());
-    let (mut payload, mut end, mut messages) = (String::new(), 0, Vec::new());
-    for (n, span) in found.messages().enumerate() {
-        let id = format!("{control_id}.{n}");
-        let message = prepared(raw[span.clone()].as_bytes(), &id);
-        payload.push_str(&raw[end..span.start]);
-        payload.push_str(&message);
-        end = span.end;
-        messages.push((id, message));
+/// Sends a frame; false where it was refused, which says why.
+fn send(tally: &mut Tally, gateway: &Gateway, frame: &Frame) -> bool {
+    // A refusal may end in a closed connection: each has its own.
+    let answer = Sender::connect(gateway.ports[0]).unwrap().send(frame.payload.as_bytes()).unwrap();
+    if frame.is_batch {
+        let accepted = answer.text.split('\r').filter(|line| line.starts_with("MSA|AA|")).count();
+        assert_eq!(accepted, frame.messages.len(), "{}", answer.text);
+        return true;
     }
-    payload.push_str(&raw[end..]);
-    let answer = Sender::connect(gateway.ports[0]).unwrap().send(payload.as_bytes()).unwrap();
-    let accepted = answer.text.split('\r').filter(|line| line.starts_with("MSA|AA|")).count();
-    assert_eq!(accepted, messages.len(), "{}: {}", file.display(), answer.text);
-    if messages.is_empty() {
-        *tally.outcomes.entry("empty batch".to_owned()).or_default() += 1;
+    let message = &frame.messages[0];
+    let readable = hl7::Header::read(message.text.as_bytes()).is_ok();
+    assert_eq!(answer.code == "AA", readable, "{}: {}", message.file, answer.text);
+    if !readable {
+        assert!(answer.text.contains("\rERR|"), "{}: a refusal says why", message.file);
+        tally.refused += 1;
     }
-    for (id, message) in &messages {
-        settle(tally, gateway, peer, file, id, message);
-    }
+    readable
 }
 
-fn reason(gateway: &Gateway, control_id: &str) -> Option<String> {
-    let captures = gateway.captures();
-    let own = captures.iter().rev().find(|capture| capture["control_id"] == control_id)?;
-    own["reason"].as_str().map(str::to_owned)
+/// What became of every message of the first `captures`, and why.
+fn fates(gateway: &Gateway, captures: usize) -> BTreeMap<String, String> {
+    let fate = |capture: &Value| {
+        let part = |name: &str| capture[name].as_str().unwrap_or_default().to_owned();
+        let (outcome, reason) = (part("outcome"), part("reason"));
+        let fate = if outcome == "quarantined" { format!("{outcome} {reason}") } else { outcome };
+        (part("control_id"), fate)
+    };
+    gateway.captures().iter().take(captures).map(fate).collect()
 }
 
 /// Production, answered in original mode, with a number of its own.
-fn prepared(raw: &[u8], control_id: &str) -> String {
-    let text = String::from_utf8_lossy(raw).into_owned();
+fn prepared(raw: &str, control_id: &str) -> String {
     // Some files hold remains of their frames; between a VT and an FS of ours they would be another frame's.
-    let text = text.trim_end_matches(['\u{b}', '\u{1c}', '\r', '\n']).trim_start_matches('\u{b}').to_owned();
+    let text = raw.trim_end_matches(['\u{b}', '\u{1c}', '\r', '\n']).trim_start_matches('\u{b}').to_owned();
     let end = text.find(['\r', '\n']).unwrap_or(text.len());
     let (msh, rest) = text.split_at(end);
     let at = msh.find("MSH").unwrap_or(0);
@@ -170,43 +276,46 @@ fn prepared(raw: &[u8], control_id: &str) -> String {
     format!("{}{}{rest}", &msh[..at], fields.join("|"))
 }
 
-/// Every OBX of the message has to be in what the peer holds of it.
-fn account(tally: &mut Tally, peer: &NodePeer, file: &Path, control_id: &str, wanted: &[Obx]) {
-    let end = format!("#{control_id}");
-    let own: Vec<String> = peer
-        .dump()
-        .iter()
-        .filter(|resource| resource["resourceType"] == "Observation")
-        .filter(|resource| resource["meta"]["source"].as_str().is_some_and(|source| source.ends_with(&end)))
-        .map(Value::to_string)
-        .collect();
-    for obx in wanted {
-        tally.results += 1;
-        if own.iter().any(|observation| holds(observation, obx)) {
-            tally.found += 1;
-        } else {
-            tally.listed.push(format!("{}: {obx:?}", file.file_name().unwrap().to_string_lossy()));
+/// Every result of a delivered message is one Observation, the same in every field, and no Observation is anything else.
+fn account(tally: &mut Tally, platform: &Embedded, message: &Message, fates: &BTreeMap<String, String>) {
+    // What waits has only the faulty platform still before it.
+    let fate = fates.get(&message.control_id).map(String::as_str).unwrap_or_default();
+    if !matches!(fate, "delivered" | "waiting")
+        || !["|ORU^R", "|OUL^R"].iter().any(|kind| message.text.contains(kind))
+    {
+        return;
+    }
+    let end = format!("#{}", message.control_id);
+    let seen = platform.seen();
+    let mut own: Vec<Found> = Vec::new();
+    for (_, body) in seen.resources.iter().filter(|(url, _)| url.starts_with("Observation/")) {
+        let observation: Value = serde_json::from_slice(body).unwrap();
+        if observation["meta"]["source"].as_str().is_some_and(|source| source.ends_with(&end)) {
+            own.push(Found::read(body, &seen.resources));
         }
+    }
+    let said = results(&message.text, SITE);
+    for said in &said {
+        tally.lines += said.lines;
+        match own.iter().position(|found| difference(said, found).is_none()) {
+            Some(at) => {
+                own.swap_remove(at);
+                tally.found += said.lines;
+            }
+            None => tally.wrong.push(format!("{}: {}", message.file, nearest(said, &own))),
+        }
+    }
+    tally.said.extend(said);
+    own.retain(|found| !tally.said.iter().any(|said| difference(said, found).is_none()));
+    for found in own {
+        tally.wrong.push(format!("{}: nobody said {found:?}", message.file));
     }
 }
 
-/// Whether an Observation, as JSON, holds what an OBX says: its code, and its value, unit and range word by word as far as
-/// neither an escape nor a delimiter touches them.
-fn holds(observation: &str, obx: &Obx) -> bool {
-    // A document stands in a Binary of its own.
-    let value = if obx.kind == "ED" { "" } else { &obx.value };
-    let parts = [&obx.code, value, &obx.unit, &obx.range];
-    let words = parts.into_iter().flat_map(|part| part.split(['^', '~', '&', '\\', '"', ' ', '\t']));
-    let plain =
-        |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-'));
-    words.filter(plain).take(4).all(|word| {
-        let is_time = matches!(obx.kind.as_str(), "DT" | "TM" | "TS" | "DTM") && word == obx.value;
-        let is_escape = word.starts_with('.') || matches!(word, "F" | "S" | "T" | "R" | "E" | "H" | "N");
-        // The peer reads numbers as JavaScript does and forgets trailing zeros; that they are sent is tested in `render`.
-        let number = word.parse::<f64>().ok().filter(|_| word.contains('.')).map(|number| number.to_string());
-        is_escape
-            || observation.contains(word)
-            || number.is_some_and(|number| observation.contains(&number))
-            || is_time && observation.replace(['-', ':'], "").contains(&word[..word.len().min(8)])
-    })
+/// What is said, beside what comes nearest to it.
+fn nearest(said: &Said, all: &[Found]) -> String {
+    let near = all.iter().filter(|found| found.codes.starts_with(&said.codes) || said.codes.is_empty());
+    let near: Vec<String> =
+        near.take(2).map(|found| format!("\n    {:?} differs: {found:?}", difference(said, found))).collect();
+    format!("{said:?}{}", near.concat())
 }

@@ -19,6 +19,7 @@ use model::Position;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::PrivateKeyDer;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -39,6 +40,9 @@ pub enum Fault {
     Slow(Duration),
     /// Resources whose JSON holds this text are refused with 422, and the transaction with them.
     Refuse(String),
+    /// Of five requests one is cut, one is applied and then cut, one is applied in parts (every third entry is answered
+    /// 503), and two are taken.
+    Flaky,
 }
 
 /// What a platform has seen.
@@ -50,7 +54,7 @@ pub struct Seen {
     pub bundles: u64,
     /// Entries of them.
     pub entries: u64,
-    /// Resources, by `Type/id`.
+    /// Resources as they were sent, by `Type/id`.
     pub resources: BTreeMap<String, Vec<u8>>,
     /// Control ids in `meta.source`.
     pub control_ids: BTreeSet<String>,
@@ -160,8 +164,13 @@ async fn answer(
     request: Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, std::io::Error> {
-    shared.requests.fetch_add(1, Ordering::Relaxed);
-    let fault = shared.fault.lock().unwrap().clone();
+    let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let fault = match shared.fault.lock().unwrap().clone() {
+        Fault::Flaky => [Fault::Down, Fault::CutAfterApplying, Fault::Flaky, Fault::None, Fault::None]
+            [(number % 5) as usize]
+            .clone(),
+        fault => fault,
+    };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let gzip = request.headers().get("content-encoding").is_some_and(|value| value == "gzip");
     let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
@@ -175,7 +184,7 @@ async fn answer(
             return Ok(response);
         }
         Fault::Slow(wait) => tokio::time::sleep(*wait).await,
-        Fault::None | Fault::CutAfterApplying | Fault::Refuse(_) => {}
+        Fault::None | Fault::CutAfterApplying | Fault::Refuse(_) | Fault::Flaky => {}
     }
     let reading = method == Method::GET;
     let response = match method {
@@ -219,21 +228,24 @@ fn apply(
         );
         return Ok(json_response(200, body.into_bytes()));
     }
-    let Ok(bundle) = serde_json::from_slice::<Value>(&plain) else { return Ok(outcome(400, "structure")) };
-    let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+    let Some(entries) = entries(&plain) else { return Ok(outcome(400, "structure")) };
     if let Fault::Refuse(text) = fault
-        && entries.iter().any(|entry| entry["resource"].to_string().contains(text))
+        && entries.iter().any(|(_, body)| body.get().contains(text))
     {
         return Ok(outcome(422, "invariant"));
     }
     let mut seen = shared.seen.lock().unwrap();
     seen.bundles += 1;
-    let mut answers = Vec::new();
-    for entry in &entries {
+    let (mut answers, mut put) = (Vec::new(), Vec::new());
+    for (n, (url, body)) in entries.into_iter().enumerate() {
+        if *fault == Fault::Flaky && n % 3 == 0 {
+            answers.push(json!({ "response": { "status": "503" } }));
+            continue;
+        }
         shared.entries.fetch_add(1, Ordering::Relaxed);
-        let url = entry["request"]["url"].as_str().unwrap_or_default().to_owned();
-        let resource = &entry["resource"];
-        let body = resource.to_string().into_bytes();
+        let resource: Value = serde_json::from_str(body.get()).unwrap();
+        // The bytes as they were sent: to read them as numbers would change their digits.
+        let body = body.get().as_bytes().to_vec();
         if let Some((_, id)) = resource["meta"]["source"].as_str().and_then(|source| source.rsplit_once('#'))
         {
             seen.control_ids.insert(id.to_owned());
@@ -251,11 +263,12 @@ fn apply(
         };
         *seen.puts.entry(url.clone()).or_default() += 1;
         seen.resources.insert(url, body);
+        put.push(resource);
         answers.push(json!({ "response": { "status": status, "etag": "W/\"1\"" } }));
     }
-    for entry in &entries {
+    for resource in &put {
         let mut links = Vec::new();
-        collect_links(&entry["resource"], &mut links);
+        collect_links(resource, &mut links);
         seen.dangling += links.iter().filter(|link| !seen.resources.contains_key(**link)).count() as u64;
     }
     let answer = json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": answers });
@@ -277,6 +290,21 @@ fn collect_links<'v>(value: &'v Value, links: &mut Vec<&'v str>) {
         Value::Array(items) => items.iter().for_each(|item| collect_links(item, links)),
         _ => {}
     }
+}
+
+/// The entries of a bundle: where each is put, and the resource as it was sent.
+fn entries(bundle: &[u8]) -> Option<Vec<(String, &RawValue)>> {
+    let bundle: BTreeMap<String, &RawValue> = serde_json::from_slice(bundle).ok()?;
+    let entries: Vec<BTreeMap<String, &RawValue>> = match bundle.get("entry") {
+        Some(entries) => serde_json::from_str(entries.get()).ok()?,
+        None => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for entry in &entries {
+        let request: Value = serde_json::from_str(entry.get("request")?.get()).ok()?;
+        found.push((request["url"].as_str()?.to_owned(), *entry.get("resource")?));
+    }
+    Some(found)
 }
 
 fn outcome(status: u16, code: &str) -> Response<Full<Bytes>> {
