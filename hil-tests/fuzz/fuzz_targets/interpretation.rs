@@ -71,9 +71,9 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(interpret::hl7(&again, &CONTEXT), interpreted, "line ends are no content");
     }
     match interpreted {
-        Interpretation::Change(change) => {
-            conserved(&message, &change);
-            rendered(*change);
+        Interpretation::Changes(changes) => {
+            conserved(&message, &changes);
+            changes.into_iter().for_each(rendered);
         }
         Interpretation::Quarantine(reason) => said(reason),
         Interpretation::NotInterpreted { .. } | Interpretation::Test { .. } => {}
@@ -87,17 +87,19 @@ fn said(reason: Reason) {
 }
 
 /// Each OBX of a report is a result or a line of the text before it.
-fn conserved(message: &Message, change: &Change) {
-    if change.reports.is_empty() {
+fn conserved(message: &Message, changes: &[Change]) {
+    assert!(!changes.is_empty());
+    if changes.iter().all(|change| change.reports.is_empty()) {
         return;
     }
     let obx: Vec<_> = message.segments_named("OBX").collect();
     let text = obx.iter().filter(|obx| matches!(obx.field(2).text().trim(), "TX" | "FT")).count();
-    let results: Vec<_> = change.reports.iter().flat_map(|change| &change.report.results).collect();
-    assert!(results.len() <= obx.len() && results.len() + text.saturating_sub(1) >= obx.len());
-    for change in &change.reports {
-        let keys: BTreeSet<_> = change.report.results.iter().map(|result| &result.key).collect();
-        assert_eq!(keys.len(), change.report.results.len(), "each result has a key of its own");
+    let reports = || changes.iter().flat_map(|change| &change.reports).map(|stated| &stated.report);
+    let results: usize = reports().map(|report| report.results.len()).sum();
+    assert!(results <= obx.len() && results + text.saturating_sub(1) >= obx.len());
+    for report in reports() {
+        let keys: BTreeSet<_> = report.results.iter().map(|result| &result.key).collect();
+        assert_eq!(keys.len(), report.results.len(), "each result has a key of its own");
     }
 }
 
@@ -133,6 +135,9 @@ fn rendered(change: Change) {
     if let Some(visit) = &change.encounter {
         let held = Encounter::apply(None, visit.clone());
         check(&record(Body::Encounter(held), visit.marks.clone()), 0);
+    }
+    for attachment in &change.attachments {
+        check(&record(Body::Attachment(Box::new(attachment.clone())), Vec::new()), 0);
     }
     for stated in &change.reports {
         let (report, first) = Report::apply(None, stated.clone());
