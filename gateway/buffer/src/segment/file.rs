@@ -15,7 +15,6 @@ pub(crate) const CHUNKED_FROM: usize = 256 << 10;
 pub(crate) const CHUNK: usize = 64 << 10;
 
 const SCHEMA: &str = "
-BEGIN;
 CREATE TABLE capture (
     id          INTEGER PRIMARY KEY,
     at          INTEGER NOT NULL,   -- received, microseconds since 1970 UTC
@@ -28,7 +27,6 @@ CREATE TABLE capture (
 CREATE TABLE chunk (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE feed_mark (feed TEXT NOT NULL, key TEXT NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (feed, key)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 1;
-COMMIT;
 ";
 
 /// Why a segment cannot be used.
@@ -74,24 +72,39 @@ pub(crate) fn numbers(directory: &Path) -> Result<Vec<u32>, SegmentError> {
     Ok(numbers)
 }
 
-/// Makes segment `no` and opens it for writing.
+/// A mark of a feed, sealed: feed, key, value.
+pub(crate) type SealedMark = (String, String, Vec<u8>);
+
+/// Makes segment `no` and opens it for writing. Its tables and the marks it begins with are there together or not at all.
 pub(crate) fn create(
     directory: &Path,
     no: u32,
     vfs: Option<&str>,
     synchronous: bool,
+    marks: &[SealedMark],
 ) -> Result<Connection, SegmentError> {
     let failed = |source| SegmentError::Sqlite { no, source };
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = open(&path(directory, no), flags, vfs).map_err(failed)?;
+    let mut db = open(&path(directory, no), flags, vfs).map_err(failed)?;
     let sync = if synchronous { "FULL" } else { "OFF" };
     db.execute_batch(&format!(
         "PRAGMA page_size=8192; PRAGMA auto_vacuum=NONE; PRAGMA journal_mode=WAL; PRAGMA synchronous={sync};
          PRAGMA wal_autocheckpoint=512; PRAGMA temp_store=MEMORY;"
     ))
-    .and_then(|()| db.execute_batch(SCHEMA))
     .map_err(failed)?;
+    let fill = |db: &mut Connection| {
+        let tx = db.transaction()?;
+        tx.execute_batch(SCHEMA)?;
+        for mark in marks {
+            tx.execute(
+                "INSERT INTO feed_mark (feed, key, sealed) VALUES (?1, ?2, ?3)",
+                (&mark.0, &mark.1, &mark.2),
+            )?;
+        }
+        tx.commit()
+    };
+    fill(&mut db).map_err(failed)?;
     Ok(db)
 }
 
@@ -102,6 +115,23 @@ pub(crate) fn is_stillborn(directory: &Path, no: u32, vfs: Option<&str>) -> Resu
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(|source| SegmentError::Sqlite { no, source })?;
     Ok(version == 0)
+}
+
+/// Where somebody says that segment `no` is lost for good.
+pub(crate) fn marker(directory: &Path, no: u32) -> PathBuf {
+    path(directory, no).with_extension("lost")
+}
+
+/// Sets the file of segment `no` aside, and its log. Doing it again is no error.
+pub(crate) fn set_aside(directory: &Path, no: u32) -> io::Result<()> {
+    for (end, to) in [("db", "db-lost"), ("db-wal", "db-wal-lost")] {
+        let from = path(directory, no).with_extension(end);
+        match std::fs::rename(&from, from.with_extension(to)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Removes the file of segment `no`, and what SQLite keeps beside it. Doing it again is no error.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior};
 
 use super::Readers;
-use super::file::{self, CHUNK, CHUNKED_FROM, SegmentError};
+use super::file::{self, CHUNK, CHUNKED_FROM, SealedMark, SegmentError};
 use crate::{KeyUse, Purpose, Ring, RingError, SealError, StateError, chain};
 
 /// Captures of one transaction at most.
@@ -245,15 +245,36 @@ impl Open {
     ) -> Result<Self, WriteError> {
         let highest = before.map_or(settings.highest, |before| before.no);
         let no = settings.ring.add_segment(highest)?;
-        let db = file::create(&settings.directory, no, settings.vfs.as_deref(), settings.synchronous)?;
-        let last = settings.readers.numbers().last().copied();
-        if let Some(last) = last {
-            carry_marks(settings, last, no, &db)?;
+        match Self::make(settings, announce, no, now) {
+            Ok(db) => {
+                settings.readers.add(no);
+                Ok(Self { no, db, next_row: 1, next_chunk: 1, bytes: 0, junk: 0 })
+            }
+            Err(error) => {
+                // The open one goes on, and its marks with it: a later start must not find these.
+                let gone = file::remove(&settings.directory, no).map_err(|error| error.to_string());
+                let gone = gone.and_then(|()| sync_directory(settings).map_err(|error| error.to_string()));
+                if let Err(left) = gone {
+                    log::warn!("segment {no}, which was not begun, may still be there: {left}");
+                }
+                Err(error)
+            }
         }
+    }
+
+    fn make(
+        settings: &WriterSettings,
+        announce: &impl Announce,
+        no: u32,
+        now: Timestamp,
+    ) -> Result<Connection, WriteError> {
+        let last = settings.readers.numbers().last().copied();
+        let marks = last.map_or_else(|| Ok(Vec::new()), |last| marks(settings, last, no))?;
+        let vfs = settings.vfs.as_deref();
+        let db = file::create(&settings.directory, no, vfs, settings.synchronous, &marks)?;
         sync_directory(settings)?;
         announce.opened(no, now).map_err(WriteError::Announce)?;
-        settings.readers.add(no);
-        Ok(Self { no, db, next_row: 1, next_chunk: 1, bytes: 0, junk: 0 })
+        Ok(db)
     }
 }
 
@@ -264,18 +285,20 @@ fn sync_directory(settings: &WriterSettings) -> Result<(), SegmentError> {
     synced.map_err(|source| SegmentError::Io { path, source })
 }
 
-fn carry_marks(settings: &WriterSettings, from: u32, to: u32, db: &Connection) -> Result<(), WriteError> {
+/// The marks of segment `from`, sealed for segment `to`.
+fn marks(settings: &WriterSettings, from: u32, to: u32) -> Result<Vec<SealedMark>, WriteError> {
     let old = file::open_read(&settings.directory, from, settings.vfs.as_deref())?;
     let mut statement = old.prepare("SELECT feed, key, sealed FROM feed_mark")?;
     let mut rows = statement.query([])?;
+    let mut marks = Vec::new();
     while let Some(row) = rows.next()? {
         let value =
             settings.ring.open(Purpose::Mark, row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
         let (feed, key): (String, String) = (row.get(0)?, row.get(1)?);
         let sealed = settings.ring.seal(KeyUse::Segment(to), Purpose::Mark, &value)?;
-        db.execute("INSERT INTO feed_mark (feed, key, sealed) VALUES (?1, ?2, ?3)", (feed, key, sealed))?;
+        marks.push((feed, key, sealed));
     }
-    Ok(())
+    Ok(marks)
 }
 
 /// The thread's own things.
@@ -382,9 +405,9 @@ impl<A: Announce> Owner<A> {
                     self.open.no,
                     chain(&error)
                 );
+                self.recover();
                 refuse(jobs, Refusal::Disk);
                 self.refuse_large(Refusal::Disk);
-                self.recover();
             }
         }
     }

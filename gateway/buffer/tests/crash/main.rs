@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use buffer::{Buffer, Kek, OpenError, Options};
+use buffer::{Buffer, ClockTrust, IntakeHealth, Kek, OpenError, Options};
 use bytes::Bytes;
-use feed::{Capture, CaptureId, FeedName, Form, Intake, Ticket};
+use feed::{Capture, CaptureId, Commit, FeedName, Form, Intake, Mark, Refusal, Ticket};
 use jiff::Timestamp;
 
 fn now() -> Timestamp {
@@ -25,7 +25,7 @@ fn capture(n: usize, length: usize) -> Capture {
 }
 
 /// Waits for a ticket on this thread.
-fn wait(ticket: Ticket) -> bool {
+fn wait(ticket: Ticket) -> Result<Commit, Refusal> {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -37,30 +37,49 @@ fn wait(ticket: Ticket) -> bool {
     let mut ticket = std::pin::pin!(ticket);
     loop {
         match ticket.as_mut().poll(&mut cx) {
-            std::task::Poll::Ready(answer) => return answer.is_ok(),
+            std::task::Poll::Ready(answer) => return answer,
             std::task::Poll::Pending => std::thread::park(),
         }
     }
 }
 
-/// Hands captures in until the power fails; gives the bodies of those that were acknowledged.
-fn run(dir: &Path, fails_at: u64, synchronous: bool) -> BTreeSet<Vec<u8>> {
+/// What was acknowledged: bodies, and the round of the last mark.
+#[derive(Default)]
+struct Acknowledged {
+    bodies: BTreeSet<Vec<u8>>,
+    mark: u8,
+}
+
+/// Hands captures in until the power fails, over several segments, which are closed on the way; gives what was
+/// acknowledged.
+fn run(dir: &Path, fails_at: u64, synchronous: bool) -> Acknowledged {
     let live = dir.join("live/data");
     fs::create_dir_all(&live).unwrap();
     let kek = Kek::create_file(&dir.join("key")).unwrap();
     vfs::fail_at(fails_at);
     let options = Options { vfs: Some(vfs::NAME.to_owned()), synchronous, ..Options::new(live.clone()) };
-    let mut acknowledged = BTreeSet::new();
+    let mut acknowledged = Acknowledged::default();
     if let Ok(buffer) = Buffer::open(options, kek, now()) {
         let intake: Arc<dyn Intake> = buffer.intake();
-        for n in 0..24 {
+        for n in 0..24_usize {
+            if n % 8 == 7 {
+                buffer.roll(now());
+                // What fails here fails again below, where it counts.
+                let _ = buffer.maintain(now(), ClockTrust::Trusted);
+            }
             // Some small ones together, and now and then a large one that goes in parts.
             let length = if n % 8 == 5 { 300 << 10 } else { 200 + n };
             let captures: Vec<Capture> = (0..3).map(|m| capture(n * 10 + m, length + m)).collect();
-            let tickets: Vec<Ticket> = captures.iter().map(|c| intake.submit(c.clone(), None)).collect();
-            for (capture, ticket) in captures.into_iter().zip(tickets) {
-                if wait(ticket) {
-                    acknowledged.insert(capture.body.to_vec());
+            let mark =
+                |m: usize| (m == 0).then(|| Mark { key: "round".into(), value: vec![n as u8 + 1].into() });
+            let tickets: Vec<Ticket> =
+                captures.iter().enumerate().map(|(m, c)| intake.submit(c.clone(), mark(m))).collect();
+            for (m, (capture, ticket)) in captures.into_iter().zip(tickets).enumerate() {
+                if wait(ticket).is_ok() {
+                    acknowledged.bodies.insert(capture.body.to_vec());
+                    if m == 0 {
+                        acknowledged.mark = n as u8 + 1;
+                    }
                 }
             }
         }
@@ -77,7 +96,7 @@ fn run(dir: &Path, fails_at: u64, synchronous: bool) -> BTreeSet<Vec<u8>> {
 }
 
 /// Opens what a machine would find after it comes back.
-fn found(dir: &Path) -> Result<BTreeSet<Vec<u8>>, OpenError> {
+fn found(dir: &Path) -> Result<Acknowledged, OpenError> {
     let kek = Kek::from_file(&dir.join("key")).unwrap();
     let buffer = Buffer::open(Options::new(dir.join("durable/data")), kek, now())?;
     let mut bodies = BTreeSet::new();
@@ -88,8 +107,9 @@ fn found(dir: &Path) -> Result<BTreeSet<Vec<u8>>, OpenError> {
         after = last.id;
         bodies.extend(page.iter().map(|stored| stored.capture.body.to_vec()));
     }
+    let mark = buffer.mark(&FeedName::new("his").unwrap(), "round").unwrap();
     buffer.close();
-    Ok(bodies)
+    Ok(Acknowledged { bodies, mark: mark.map_or(0, |mark| mark[0]) })
 }
 
 #[test]
@@ -97,7 +117,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_sync() {
     vfs::register();
     let whole = tempfile::tempdir().unwrap();
     let all = run(whole.path(), u64::MAX, true);
-    assert_eq!(all.len(), 72, "without a power cut everything is acknowledged");
+    assert_eq!(all.bodies.len(), 72, "without a power cut everything is acknowledged");
     let syncs = vfs::syncs();
     assert!(syncs > 24, "each round is synced: {syncs}");
     let mut lost_work = 0;
@@ -105,24 +125,62 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_sync() {
         let dir = tempfile::tempdir().unwrap();
         let acknowledged = run(dir.path(), fails_at, true);
         let found = found(dir.path()).unwrap_or_else(|error| panic!("power cut at sync {fails_at}: {error}"));
-        let lost = acknowledged.difference(&found).count();
+        let lost = acknowledged.bodies.difference(&found.bodies).count();
         assert_eq!(
             lost,
             0,
             "power cut at sync {fails_at} of {syncs}: {lost} of {} acknowledged are gone",
-            acknowledged.len()
+            acknowledged.bodies.len()
         );
-        lost_work += usize::from(acknowledged.len() < 72);
+        assert!(
+            found.mark >= acknowledged.mark,
+            "power cut at sync {fails_at} of {syncs}: mark {} of {}",
+            found.mark,
+            acknowledged.mark
+        );
+        lost_work += usize::from(acknowledged.bodies.len() < 72);
     }
     assert!(lost_work > 0, "some power cuts came while captures were on their way");
 
     // The same with a database that does not sync: this test can fail.
     let dir = tempfile::tempdir().unwrap();
     let acknowledged = run(dir.path(), u64::MAX, false);
-    assert_eq!(acknowledged.len(), 72);
+    assert_eq!(acknowledged.bodies.len(), 72);
     match found(dir.path()) {
-        Ok(found) => assert!(!acknowledged.is_subset(&found), "without syncs acknowledged captures are lost"),
+        Ok(found) => assert!(
+            !acknowledged.bodies.is_subset(&found.bodies),
+            "without syncs acknowledged captures are lost"
+        ),
         // The state heard of a segment whose tables never reached the disk.
         Err(error) => assert!(matches!(error, OpenError::Emptied(_)), "{error}"),
     }
+}
+
+#[test]
+fn a_disk_that_fails_once_costs_a_refusal_and_one_that_fails_again_holds_the_feeds() {
+    vfs::register();
+    let dir = tempfile::tempdir().unwrap();
+    let live = dir.path().join("live/data");
+    fs::create_dir_all(&live).unwrap();
+    let kek = Kek::create_file(&dir.path().join("key")).unwrap();
+    vfs::fail_at(u64::MAX);
+    let options = Options { vfs: Some(vfs::NAME.to_owned()), ..Options::new(live) };
+    let buffer = Buffer::open(options, kek, now()).unwrap();
+    let commit = |n| wait(buffer.intake().submit(capture(n, 200), None));
+    let first = commit(1).unwrap().capture;
+    assert_eq!((first.segment(), buffer.intake_health()), (1, IntakeHealth::Good));
+
+    vfs::fail_once();
+    assert_eq!(commit(2).unwrap_err(), Refusal::Disk, "what may not be on the disk is not acknowledged");
+    let next = commit(3).unwrap().capture;
+    assert_eq!((next, buffer.intake_health()), (CaptureId::new(2, 1), IntakeHealth::Reopened));
+
+    vfs::fail_once();
+    assert_eq!(commit(4).unwrap_err(), Refusal::Disk);
+    assert_eq!(buffer.intake_health(), IntakeHealth::Held);
+    assert_eq!(commit(5).unwrap_err(), Refusal::Disk, "held, though the disk is well again");
+    let rows = buffer.next_captures(CaptureId::ZERO, 10, 1 << 20).unwrap();
+    let ids: Vec<CaptureId> = rows.iter().map(|stored| stored.id).collect();
+    assert!(ids.contains(&first) && ids.contains(&next), "{ids:?}");
+    buffer.close();
 }

@@ -17,6 +17,8 @@ pub(crate) const NAME: &str = "power";
 
 static SYNCS: AtomicU64 = AtomicU64::new(0);
 static FAILS_AT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Syncs that fail from there on; then the disk is well again.
+static FAILS_FOR: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// A file of ours; the file of the backend below follows it in memory.
 #[repr(C)]
@@ -29,7 +31,15 @@ struct File {
 /// Lets the power fail at sync number `at` from now.
 pub(crate) fn fail_at(at: u64) {
     SYNCS.store(0, Ordering::SeqCst);
+    FAILS_FOR.store(u64::MAX, Ordering::SeqCst);
     FAILS_AT.store(at, Ordering::SeqCst);
+}
+
+/// Lets the next sync fail and no other.
+pub(crate) fn fail_once() {
+    SYNCS.store(0, Ordering::SeqCst);
+    FAILS_FOR.store(1, Ordering::SeqCst);
+    FAILS_AT.store(1, Ordering::SeqCst);
 }
 
 /// Syncs since then.
@@ -116,7 +126,8 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     let nth = SYNCS.fetch_add(1, Ordering::SeqCst) + 1;
-    if nth >= FAILS_AT.load(Ordering::SeqCst) {
+    let at = FAILS_AT.load(Ordering::SeqCst);
+    if nth >= at && nth - at < FAILS_FOR.load(Ordering::SeqCst) {
         return ffi::SQLITE_IOERR_FSYNC;
     }
     // SAFETY: as in `open`; the path is ours until `close`.
