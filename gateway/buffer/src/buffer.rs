@@ -1,18 +1,20 @@
 //! The buffer as one thing: opened, filled, read, maintained, closed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use feed::{CaptureId, FeedName, Form, Intake};
 use jiff::Timestamp;
 
-use crate::retention::{self, Retention};
+use crate::retention::{self, Retention, Stuck};
 use crate::segment::{self, Announce, Health, Readers, SegmentError, Writer, WriterSettings};
 use crate::state::{self, SchemaError, SegmentState, State, StateError, Urgency};
 use crate::{
-    ClockTrust, Kek, Options, Pass, ReadError, RetentionError, Ring, RingError, Stored, Tier, Usage, space,
+    AuditEntry, ClockTrust, Kek, Options, Pass, ReadError, Ring, RingError, Stored, Tier, Usage, chain, space,
 };
 
 /// The sealed buffer. Clones share it.
@@ -26,9 +28,20 @@ struct Inner {
     state: State,
     readers: Readers,
     writer: Writer,
-    retention: Mutex<(Retention, i64)>,
+    upkeep: Mutex<Upkeep>,
     /// Held for as long as the buffer is open.
     _lock: File,
+}
+
+/// What maintenance knows from one round to the next.
+struct Upkeep {
+    retention: Retention,
+    /// The day of the open segment.
+    today: i64,
+    /// The segments whose alarm is raised.
+    told: Stuck,
+    /// Ended segments that could not be closed, and when that is tried again: it reads all of one.
+    unclosed: BTreeMap<u32, (String, Instant)>,
 }
 
 /// Why a buffer does not open.
@@ -57,32 +70,38 @@ pub enum OpenError {
     #[error("the state database does not answer")]
     State(#[from] StateError),
     /// A segment that held captures has nothing in it.
-    #[error("seg/{0:08}.db had captures and is empty now: put its -wal file back beside it")]
+    #[error(
+        "seg/{0:08}.db had captures and is empty now: put its -wal file back beside it, or, if they are lost for good, say so with `touch seg/{0:08}.lost`"
+    )]
     Emptied(u32),
-    /// A segment cannot be begun or read.
-    #[error("the segments cannot be used")]
-    Segment(#[source] Box<dyn core::error::Error + Send + Sync>),
-}
-
-/// Why a round of maintenance ended early. The next one goes on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MaintainError {
-    /// Its size cannot be told.
-    #[error("the size of the buffer cannot be told")]
-    Usage(#[from] io::Error),
-    /// Retention ended early.
-    #[error(transparent)]
-    Retention(#[from] RetentionError),
-    /// A segment cannot be closed.
-    #[error("segment {no} cannot be closed")]
-    Close {
+    /// A segment that held captures is not there.
+    #[error(
+        "seg/{0:08}.db had captures and is gone: put it back with its -wal file, or, if they are lost for good, say so with `touch seg/{0:08}.lost`"
+    )]
+    Missing(u32),
+    /// A segment is there and is no database any more.
+    #[error(
+        "seg/{no:08}.db cannot be opened: put a good copy in its place, or, if its captures are lost for good, say so with `touch seg/{no:08}.lost`"
+    )]
+    Unreadable {
         /// Which.
         no: u32,
         /// Why.
         #[source]
         source: Box<dyn core::error::Error + Send + Sync>,
     },
+    /// A segment cannot be begun or read.
+    #[error("the segments cannot be used")]
+    Segment(#[source] Box<dyn core::error::Error + Send + Sync>),
+}
+
+/// Why a round of maintenance ended early. The next one goes on. A segment that is stuck ends none: it is alarmed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MaintainError {
+    /// Its size cannot be told.
+    #[error("the size of the buffer cannot be told")]
+    Usage(#[from] io::Error),
     /// The state does not answer.
     #[error("the state does not answer")]
     State(#[from] StateError),
@@ -105,6 +124,11 @@ pub struct Beat {
     /// Of the thread that writes the state.
     pub state: u64,
 }
+
+/// The code of the alarm about a segment that is stuck.
+const STUCK: &str = "segment-stuck";
+/// A segment that could not be closed is tried again so often.
+const CLOSE_AGAIN: Duration = Duration::from_secs(600);
 
 /// The open segment is ended when it takes more than such a part of what the buffer may hold.
 const OPEN_SHARE: u64 = 8;
@@ -138,7 +162,9 @@ impl Buffer {
             linger: options.linger,
             on_full: Box::new(move || space::give_reserve(&reserve)),
         })?;
-        let numbers = begun(&directory, &options, &ring, &state)?;
+        // What was stuck in an earlier run is found again if it still is.
+        state.run_blocking(Urgency::Soon, |tx| tx.clear_alarms(STUCK))?;
+        let numbers = begun(&directory, &options, &ring, &state, now)?;
         let readers =
             Readers::new(directory.clone(), Arc::clone(&ring), options.vfs.clone(), numbers.clone());
         known(&state, &readers, &directory, &options, &numbers, now)?;
@@ -164,7 +190,12 @@ impl Buffer {
             state,
             readers,
             writer,
-            retention: Mutex::new((retention, day(now))),
+            upkeep: Mutex::new(Upkeep {
+                retention,
+                today: day(now),
+                told: Stuck::new(),
+                unclosed: BTreeMap::new(),
+            }),
             _lock: lock,
         })))
     }
@@ -275,17 +306,21 @@ impl Buffer {
     /// # Errors
     /// When something could not be done; the next round tries again.
     pub fn maintain(&self, now: Timestamp, clock: ClockTrust) -> Result<Maintained, MaintainError> {
-        let mut held = self.0.retention.lock().unwrap_or_else(PoisonError::into_inner);
-        let (retention, today) = &mut *held;
-        if clock == ClockTrust::Trusted && day(now) != *today {
-            *today = day(now);
+        let mut held = self.0.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock == ClockTrust::Trusted && day(now) != held.today {
+            held.today = day(now);
             self.0.writer.roll(now);
         }
-        self.close_ended(now)?;
+        // Whatever cannot be done here, the rest of the round is: without it nothing makes room and nothing says that
+        // there is none.
+        let closed = self.close_ended(now, &mut held.unclosed);
+        let mut stuck = self.0.readers.skipped();
+        stuck.extend(held.unclosed.iter().map(|(no, (why, _))| (*no, why.clone())));
         let pressed = || self.usage().is_ok_and(|usage| usage.is_pressed());
         let segments =
             Files { directory: &self.0.options.directory, ring: &self.0.ring, readers: &self.0.readers };
-        let pass = retention.pass(&self.0.state, &segments, now, clock, pressed);
+        let pass = held.retention.pass(&self.0.state, &segments, now, clock, pressed, &mut stuck);
+        let told = self.tell(&mut held.told, stuck, now);
         let usage = self.usage()?;
         // The open segment cannot be given up. It stays a small part of what may be held, also on a small disk.
         if self.0.readers.newest_size() > usage.limit / OPEN_SHARE {
@@ -297,7 +332,34 @@ impl Buffer {
             space::make_reserve(&self.0.options.directory)?;
             self.0.writer.set_full(false);
         }
+        closed?;
+        told?;
         Ok(Maintained { pass: pass?, usage })
+    }
+
+    /// Alarms the segments that are stuck, each once for as long as it is.
+    fn tell(&self, told: &mut Stuck, stuck: Stuck, now: Timestamp) -> Result<(), StateError> {
+        if *told == stuck {
+            return Ok(());
+        }
+        for (no, why) in stuck.iter().filter(|(no, why)| told.get(no) != Some(why)) {
+            log::error!("segment {no} is stuck, the others go on: {why}");
+        }
+        let (gone, new): (Vec<u32>, Vec<(u32, String)>) = (
+            told.keys().filter(|no| !stuck.contains_key(no)).copied().collect(),
+            stuck.iter().map(|(no, why)| (*no, why.clone())).collect(),
+        );
+        self.0.state.run_blocking(Urgency::Now, move |tx| {
+            for no in gone {
+                tx.clear_alarm(&alarm(no))?;
+            }
+            for (no, why) in new {
+                tx.raise_alarm(&alarm(no), STUCK, why.as_bytes(), now)?;
+            }
+            Ok(())
+        })?;
+        *told = stuck;
+        Ok(())
     }
 
     /// Begins a new segment now, for a backup or a test.
@@ -311,15 +373,28 @@ impl Buffer {
         self.0.state.close();
     }
 
-    /// Closes the segments that take no more.
-    fn close_ended(&self, now: Timestamp) -> Result<(), MaintainError> {
+    /// Closes the segments that take no more, each alone.
+    fn close_ended(
+        &self,
+        now: Timestamp,
+        unclosed: &mut BTreeMap<u32, (String, Instant)>,
+    ) -> Result<(), StateError> {
         let open = self.0.state.read_blocking(|read| read.segments())?;
         let newest = self.0.readers.numbers().last().copied().unwrap_or(0);
         for segment in open.into_iter().filter(|s| s.state == SegmentState::Open && s.no < newest) {
             let no = segment.no;
+            if unclosed.get(&no).is_some_and(|(_, again)| Instant::now() < *again) {
+                continue;
+            }
             self.0.readers.release(no);
-            let closed = segment::close(&self.0.options.directory, no, self.0.options.vfs.as_deref())
-                .map_err(|error| MaintainError::Close { no, source: Box::new(error) })?;
+            let closed = match segment::close(&self.0.options.directory, no, self.0.options.vfs.as_deref()) {
+                Ok(closed) => closed,
+                Err(error) => {
+                    unclosed.insert(no, (chain(&error), Instant::now() + CLOSE_AGAIN));
+                    continue;
+                }
+            };
+            unclosed.remove(&no);
             let close = self.0.state.run_blocking(Urgency::Now, move |tx| {
                 tx.close_segment(no, closed.last, closed.bytes, closed.digest, now)
             });
@@ -425,23 +500,91 @@ fn numbers(directory: &Path) -> Result<Vec<u32>, OpenError> {
 
 /// The segments that were really begun. One that the power failed in the middle of making holds nothing and goes: the
 /// state hears of a segment after its tables are durable and before its first capture.
-fn begun(directory: &Path, options: &Options, ring: &Ring, state: &State) -> Result<Vec<u32>, OpenError> {
+///
+/// One that held captures and is missing, emptied or no database any more is a loss, which somebody has to accept.
+fn begun(
+    directory: &Path,
+    options: &Options,
+    ring: &Ring,
+    state: &State,
+    now: Timestamp,
+) -> Result<Vec<u32>, OpenError> {
+    let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
     let known = state.read_blocking(|read| read.segments())?;
+    let there = numbers(directory)?;
     let mut begun = Vec::new();
-    for no in numbers(directory)? {
-        let stillborn = segment::is_stillborn(directory, no, options.vfs.as_deref());
-        if stillborn.map_err(|error| OpenError::Segment(Box::new(error)))? {
-            if known.iter().any(|row| row.no == no) {
-                return Err(OpenError::Emptied(no));
+    for no in there.iter().copied() {
+        let is_known = known.iter().any(|row| row.no == no);
+        let loss = match segment::is_stillborn(directory, no, options.vfs.as_deref()) {
+            Ok(false) => {
+                begun.push(no);
+                continue;
             }
-            let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
-            ring.drop_segment(no)?;
-            segment::remove(directory, no).map_err(failed)?;
+            Ok(true) if !is_known => {
+                ring.drop_segment(no)?;
+                segment::remove(directory, no).map_err(failed)?;
+                continue;
+            }
+            Ok(true) => OpenError::Emptied(no),
+            Err(error) => OpenError::Unreadable { no, source: Box::new(error) },
+        };
+        accept_loss(directory, state, no, now, loss)?;
+        segment::set_aside(directory, no).map_err(failed)?;
+    }
+    // One that was given up before is closed and has no bytes.
+    let held = known.iter().filter(|row| match row.state {
+        SegmentState::Open => true,
+        SegmentState::Closed => row.bytes > 0,
+        SegmentState::Leaving | SegmentState::Dropped => false,
+    });
+    for no in held.map(|row| row.no).filter(|no| !there.contains(no)) {
+        // Without a key it was destroyed as it should be: this state is older than that.
+        if ring.has_segment(no) {
+            accept_loss(directory, state, no, now, OpenError::Missing(no))?;
         } else {
-            begun.push(no);
+            close_lost(state, no, now)?;
         }
     }
     Ok(begun)
+}
+
+/// Goes on without a segment if somebody has said that it is lost for good, which is audited; else gives `loss`.
+fn accept_loss(
+    directory: &Path,
+    state: &State,
+    no: u32,
+    now: Timestamp,
+    loss: OpenError,
+) -> Result<(), OpenError> {
+    let marker = segment::marker(directory, no);
+    if !marker.exists() {
+        return Err(loss);
+    }
+    let from = close_lost(state, no, now)?;
+    log::error!("segment {no} was given up: its captures after {from} are lost where they were not refined");
+    let entry = AuditEntry {
+        who: "start".to_owned(),
+        what: "segment-lost".to_owned(),
+        reason: "given up by a file beside it".to_owned(),
+        object: format!("captures after {from}"),
+        at: now,
+    };
+    state.run_blocking(Urgency::Now, move |tx| tx.audit(&entry))?;
+    fs::remove_file(&marker).map_err(|source| OpenError::Directory { path: marker, source })
+}
+
+/// A segment without a file ends with its last capture that was refined: what that left to do is done.
+fn close_lost(state: &State, no: u32, now: Timestamp) -> Result<CaptureId, StateError> {
+    state.run_blocking(Urgency::Now, move |tx| {
+        let last = tx.segment(no)?.map_or(0, |row| row.refined_to);
+        tx.open_segment(no, day(now), now)?;
+        tx.close_segment(no, last, 0, [0; 32], now)?;
+        Ok(CaptureId::new(no, last))
+    })
+}
+
+fn alarm(no: u32) -> String {
+    format!("{STUCK}:{no}")
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {

@@ -21,7 +21,7 @@ pub use audit::{AuditBroken, AuditEntry, AuditRow};
 pub use buffer::{Beat, Buffer, MaintainError, Maintained, OpenError};
 pub use kek::{Kek, KekError, Tier};
 pub use options::{MaxSize, Options};
-pub use retention::{ClockTrust, Pass, RetentionError};
+pub use retention::{ClockTrust, Pass};
 pub use ring::{KeyUse, Ring, RingError};
 pub use seal::{Purpose, SealError};
 pub use segment::{Health as IntakeHealth, ReadError, Stored};

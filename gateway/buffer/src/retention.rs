@@ -9,13 +9,14 @@
 
 use core::error::Error;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use feed::CaptureId;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::Stored;
 use crate::state::{Read, SegmentRow, SegmentState, State, StateError, Tx, Urgency};
+use crate::{Stored, chain};
 
 /// Whether the time may be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +35,33 @@ pub(crate) trait Segments {
     fn destroy(&self, no: u32) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
 
-/// Why a pass ended early. The next one goes on where it stopped.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RetentionError {
-    /// A segment cannot be read or destroyed.
-    #[error("segment {no} cannot be emptied")]
-    Segment {
-        /// Which.
-        no: u32,
-        /// Why.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
+/// Why a step on one segment was not done.
+enum Stop {
+    /// The segment cannot be read or destroyed. Others can.
+    Segment(Box<dyn Error + Send + Sync>),
     /// The state does not answer.
-    #[error("retention cannot use the state")]
-    State(#[from] StateError),
+    State(StateError),
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// The segments that do not go on, and why. Nothing else waits for them.
+pub(crate) type Stuck = BTreeMap<u32, String>;
+
+/// What came of a step; none where its segment is stuck.
+fn noted<T>(no: u32, step: Result<T, Stop>, stuck: &mut Stuck) -> Result<Option<T>, StateError> {
+    match step {
+        Ok(done) => Ok(Some(done)),
+        Err(Stop::State(error)) => Err(error),
+        Err(Stop::Segment(error)) => {
+            stuck.insert(no, chain(error.as_ref()));
+            Ok(None)
+        }
+    }
 }
 
 /// What a pass did.
@@ -89,7 +101,8 @@ impl Retention {
         Self { keep_delivered, keep_audit, survivor: CaptureId::ZERO }
     }
 
-    /// One pass. `pressed` tells whether space is short; it is asked again after each segment.
+    /// One pass. `pressed` tells whether space is short; it is asked again after each segment. What keeps a segment from
+    /// going is noted in `stuck`, and the pass goes on with the others.
     pub(crate) fn pass(
         &mut self,
         state: &State,
@@ -97,7 +110,8 @@ impl Retention {
         now: Timestamp,
         clock: ClockTrust,
         pressed: impl Fn() -> bool,
-    ) -> Result<Pass, RetentionError> {
+        stuck: &mut Stuck,
+    ) -> Result<Pass, StateError> {
         let mut pass = Pass::default();
         if clock == ClockTrust::Doubtful {
             return Ok(pass);
@@ -106,11 +120,11 @@ impl Retention {
         let until = Instant::now() + BUDGET;
         for segment in state.read_blocking(|read| read.segments())? {
             if segment.state == SegmentState::Leaving {
-                destroy(state, segments, segment.no, &mut pass)?;
+                noted(segment.no, destroy(state, segments, segment.no, &mut pass), stuck)?;
             }
         }
-        self.drop_settled(state, segments, now, &pressed, &mut pass)?;
-        self.empty_open(state, segments, now, &pressed, until, &mut pass)?;
+        self.drop_settled(state, segments, now, &pressed, &mut pass, stuck)?;
+        self.empty_open(state, segments, now, &pressed, until, &mut pass, stuck)?;
         sweep(state, now, until)?;
         self.release(state, now, &mut pass)?;
         pass.audit = self.expire(state, now)?;
@@ -125,18 +139,20 @@ impl Retention {
         now: Timestamp,
         pressed: &impl Fn() -> bool,
         pass: &mut Pass,
-    ) -> Result<(), RetentionError> {
+        stuck: &mut Stuck,
+    ) -> Result<(), StateError> {
         for segment in closed(state)? {
             let view = state.read_blocking(move |read| View::of(read, &segment))?;
             let due = view.last == 0 || self.aged(view.touched, now) || pressed();
             if view.refined && view.open == 0 && due && leave(state, view.no, view.last)? {
-                destroy(state, segments, view.no, pass)?;
+                noted(view.no, destroy(state, segments, view.no, pass), stuck)?;
             }
         }
         Ok(())
     }
 
     /// Segments in which something is open, while the time of the rest has passed or space is short.
+    #[expect(clippy::too_many_arguments, reason = "what one pass works with")]
     fn empty_open(
         &self,
         state: &State,
@@ -145,7 +161,8 @@ impl Retention {
         pressed: &impl Fn() -> bool,
         until: Instant,
         pass: &mut Pass,
-    ) -> Result<(), RetentionError> {
+        stuck: &mut Stuck,
+    ) -> Result<(), StateError> {
         for segment in closed(state)? {
             let mut at = segment.survived_to;
             let view = state.read_blocking(move |read| View::of(read, &segment))?;
@@ -162,20 +179,21 @@ impl Retention {
                 if Instant::now() >= until {
                     return Ok(());
                 }
-                match empty_step(state, segments, view.no, at, view.last, pass)? {
+                let step = empty_step(state, segments, view.no, at, view.last, pass);
+                match noted(view.no, step, stuck)?.flatten() {
                     Some(to) => at = to,
                     None => break,
                 }
             }
             if leave(state, view.no, view.last)? {
-                destroy(state, segments, view.no, pass)?;
+                noted(view.no, destroy(state, segments, view.no, pass), stuck)?;
             }
         }
         Ok(())
     }
 
     /// Survivors that have been settled for long enough.
-    fn release(&mut self, state: &State, now: Timestamp, pass: &mut Pass) -> Result<(), RetentionError> {
+    fn release(&mut self, state: &State, now: Timestamp, pass: &mut Pass) -> Result<(), StateError> {
         let (after, before) = (self.survivor, now - self.keep_delivered);
         let (last, released) = state.run_blocking(Urgency::Now, move |tx| {
             let page = tx.survivors(after, 200)?;
@@ -200,7 +218,7 @@ impl Retention {
     /// What goes by its own age.
     fn expire(&self, state: &State, now: Timestamp) -> Result<u32, StateError> {
         let seen_before = (now - self.keep_delivered.max(SEEN)).as_second().div_euclid(86_400);
-        let audit_before = now - self.keep_audit;
+        let (audit_before, keep_events) = (now - self.keep_audit, self.keep_delivered.max(SEEN));
         state.run_blocking(Urgency::Now, move |tx| {
             if tx.trusted_time()?.is_none_or(|kept| now.duration_since(kept) >= TRUST_EVERY) {
                 tx.put_trusted(now)?;
@@ -208,6 +226,7 @@ impl Retention {
             tx.drop_seen(seen_before)?;
             tx.drop_bindings(now)?;
             tx.expire_records(now, 500)?;
+            tx.expire_alarms(now - keep_events)?;
             tx.shrink()?;
             Ok(tx.drop_audit(audit_before)? as u32)
         })
@@ -258,8 +277,8 @@ fn leave(state: &State, no: u32, last: u32) -> Result<bool, StateError> {
     })
 }
 
-fn destroy(state: &State, segments: &impl Segments, no: u32, pass: &mut Pass) -> Result<(), RetentionError> {
-    segments.destroy(no).map_err(|source| RetentionError::Segment { no, source })?;
+fn destroy(state: &State, segments: &impl Segments, no: u32, pass: &mut Pass) -> Result<(), Stop> {
+    segments.destroy(no).map_err(Stop::Segment)?;
     state.run_blocking(Urgency::Now, move |tx| tx.put_segment_state(no, SegmentState::Dropped))?;
     pass.segments += 1;
     Ok(())
@@ -274,7 +293,7 @@ fn empty_step(
     at: u32,
     last: u32,
     pass: &mut Pass,
-) -> Result<Option<u32>, RetentionError> {
+) -> Result<Option<u32>, Stop> {
     let mut to = last.min(at.saturating_add(ROWS));
     let range = move |to| (CaptureId::new(no, at), CaptureId::new(no, to));
     let (from, end) = range(to);
@@ -285,7 +304,7 @@ fn empty_step(
             to = id.row() - 1;
             break;
         }
-        let stored = segments.read(id).map_err(|source| RetentionError::Segment { no, source })?;
+        let stored = segments.read(id).map_err(Stop::Segment)?;
         bytes += stored.capture.body.len();
         taken.push(stored);
     }
@@ -371,12 +390,17 @@ mod tests {
     #[derive(Default)]
     struct Disk {
         destroyed: Mutex<Vec<u32>>,
+        /// Captures that can no longer be read.
+        spoilt: Vec<CaptureId>,
     }
 
     impl Segments for Disk {
         fn read(&self, id: CaptureId) -> Result<Stored, Box<dyn Error + Send + Sync>> {
             if self.destroyed.lock().unwrap().contains(&id.segment()) {
                 return Err("destroyed".into());
+            }
+            if self.spoilt.contains(&id) {
+                return Err("spoilt".into());
             }
             let body = id.to_string().into_bytes().into();
             let capture =
@@ -470,7 +494,15 @@ mod tests {
         }
 
         fn pass_with(&mut self, seconds: i64, clock: ClockTrust, pressed: bool) -> Pass {
-            self.retention.pass(self.state.handle(), &self.disk, at(seconds), clock, || pressed).unwrap()
+            self.pass_noting(seconds, clock, pressed).0
+        }
+
+        fn pass_noting(&mut self, seconds: i64, clock: ClockTrust, pressed: bool) -> (Pass, Stuck) {
+            let mut stuck = Stuck::new();
+            let state = self.state.handle();
+            let pass =
+                self.retention.pass(state, &self.disk, at(seconds), clock, || pressed, &mut stuck).unwrap();
+            (pass, stuck)
         }
 
         fn destroyed(&self) -> Vec<u32> {
@@ -582,16 +614,31 @@ mod tests {
         let mut pass = Pass::default();
         let state = site.state.handle().clone();
         // Everything has been looked at; only the tenth was open.
-        assert_eq!(empty_step(&state, &site.disk, 1, 0, 10, &mut pass).unwrap(), Some(10));
+        assert!(matches!(empty_step(&state, &site.disk, 1, 0, 10, &mut pass), Ok(Some(10))));
         site.state.write(|tx| tx.requeue(DeliveryId(4), at(DAY)));
         assert!(!leave(&state, 1, 10).unwrap(), "the fourth is open again");
-        assert_eq!(
-            empty_step(&state, &site.disk, 1, 9, 10, &mut pass).unwrap(),
-            None,
-            "begin again before it"
-        );
+        let again = empty_step(&state, &site.disk, 1, 9, 10, &mut pass);
+        assert!(matches!(again, Ok(None)), "begin again before it");
         assert_eq!(site.pass(20 * DAY).segments, 1);
         assert_eq!(site.survivors(), [CaptureId::new(1, 4), CaptureId::new(1, 10)]);
+    }
+
+    #[test]
+    fn a_capture_that_cannot_be_read_keeps_its_own_segment_and_nothing_else() {
+        let mut site = site();
+        let spoilt = CaptureId::new(1, 5);
+        site.disk.spoilt.push(spoilt);
+        site.deliver(1, 1..=4, DAY);
+        site.deliver(1, 6..=10, DAY);
+        site.deliver(2, 1..=9, DAY);
+        let (pass, stuck) = site.pass_noting(20 * DAY, ClockTrust::Trusted, false);
+        assert_eq!((pass.segments, pass.survivors), (1, 1), "the second went, with what was open in it");
+        assert_eq!(site.destroyed(), [2]);
+        assert_eq!(Vec::from_iter(stuck), [(1, "spoilt".to_owned())]);
+        // Somebody discards it: then its segment goes too.
+        site.settle(spoilt, SettledAs::Withheld, 21 * DAY);
+        let (pass, stuck) = site.pass_noting(40 * DAY, ClockTrust::Trusted, false);
+        assert_eq!((pass.segments, stuck.len()), (1, 0));
     }
 
     #[test]

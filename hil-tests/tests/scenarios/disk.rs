@@ -321,3 +321,60 @@ fn a_capture_that_the_disk_spoilt_is_named_and_does_not_hold_up_the_others() {
     assert_eq!(damaged.len(), 1);
     assert_eq!(damaged[0]["reason"], "damaged");
 }
+
+#[test]
+fn a_segment_that_somebody_deleted_is_noticed_at_the_start_and_goes_on_when_it_is_given_up() {
+    let mut house = House::with("mode = \"observe\"\nidentifiers = { \"MR\" = \"HIS\" }\n");
+    let mut hospital = Hospital::new("G", 1);
+    house.accept([&hospital.adt("A01", &Person::numbered(1))]);
+    house.gateway.kill();
+    let segments = house.gateway.path("data/seg");
+    for end in ["db", "db-wal", "db-shm"] {
+        let _ = fs::remove_file(segments.join("00000001").with_extension(end));
+    }
+    house.gateway.spawn();
+    assert_eq!(house.gateway.exit_code(), 2);
+    let log = house.gateway.log();
+    assert!(log.contains("00000001.db had captures and is gone") && log.contains("touch"), "{log}");
+
+    fs::write(segments.join("00000001.lost"), b"").unwrap();
+    house.gateway.start();
+    let next = hospital.adt("A08", &Person::numbered(2));
+    assert_eq!(house.fate(&next), "observed");
+    let audit = house.gateway.list(&["audit", "list"], "audit");
+    assert!(audit.iter().any(|entry| entry["what"] == "segment-lost"), "{audit:?}");
+    // Maintenance goes on: what ended before is closed.
+    house.gateway.stop();
+    house.gateway.start();
+    house.gateway.wait_for("the ended segment is closed", |gateway| {
+        let db = Connection::open(gateway.path("data/state.db")).unwrap();
+        let open = "SELECT count(*) FROM segment WHERE state = 0";
+        db.query_row(open, [], |row| row.get::<_, u32>(0)).is_ok_and(|open| open == 1)
+    });
+    assert!(!house.gateway.log().contains("maintenance:"), "{}", house.gateway.log());
+}
+
+#[test]
+fn the_limit_of_a_partition_does_not_shrink_by_what_the_buffer_holds() {
+    let mount = tempfile::tempdir().unwrap();
+    let Some(disk) = Tmpfs::mount(&mount.path().join("disk"), "size=600m") else {
+        return println!("{SKIPPED}");
+    };
+    let directory = Some(disk.0.join("data"));
+    let setup = Setup { buffer: "max_size = \"95%\"", directory, ..Setup::default() };
+    let mut gateway = Gateway::new(PROGRAM, &setup);
+    gateway.start();
+    let buffer = |gateway: &Gateway| gateway.json(&["status"])["buffer"].clone();
+    let empty = buffer(&gateway)["limit"].as_u64().unwrap();
+    let mut hospital = Hospital::new("P", 1);
+    let mut sender = Sender::connect(gateway.ports[0]).unwrap();
+    for n in 0..40 {
+        let message = large(&mut hospital, n, 2 << 20);
+        assert_eq!(sender.send(&message.1).unwrap().code, "AA");
+    }
+    let held = |gateway: &Gateway| buffer(gateway)["bytes"].as_u64().unwrap();
+    gateway.wait_for("it is measured", |gateway| held(gateway) >= 40 << 20);
+    let limit = buffer(&gateway)["limit"].as_u64().unwrap();
+    assert!(limit.abs_diff(empty) < 8 << 20, "{empty} when it was empty, {limit} now");
+    gateway.stop();
+}

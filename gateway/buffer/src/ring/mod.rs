@@ -151,6 +151,11 @@ impl Ring {
         })
     }
 
+    /// Whether there is a key for a segment. There is until its captures were destroyed.
+    pub(crate) fn has_segment(&self, no: u32) -> bool {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).stored.segments.contains_key(&no)
+    }
+
     /// Destroys the key of a segment, durable when this returns. Doing it again is no error.
     pub(crate) fn drop_segment(&self, no: u32) -> Result<(), RingError> {
         self.change(|inner, _| {

@@ -9,6 +9,6 @@ pub use reader::{ReadError, Stored};
 pub use writer::Health;
 
 pub(crate) use close::close;
-pub(crate) use file::{SegmentError, is_stillborn, last_row, numbers, remove};
+pub(crate) use file::{SegmentError, is_stillborn, last_row, marker, numbers, remove, set_aside};
 pub(crate) use reader::Readers;
 pub(crate) use writer::{Announce, Writer, WriterSettings, mark};

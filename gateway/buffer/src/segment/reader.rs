@@ -1,6 +1,6 @@
 //! Reading captures, beside their writer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use feed::{Capture, CaptureId, FeedName, Form};
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row};
 
 use super::file::{self, SegmentError};
 use crate::{Purpose, Ring, SealError, chain};
@@ -51,6 +51,8 @@ struct Inner {
     /// The last capture whose COMMIT has returned. SQLite shows a commit to readers only when its sync has returned, so
     /// this is a bound that no reader passes anyway; it keeps what was committed and what was announced the same.
     committed: AtomicI64,
+    /// Segments of which nothing can be read.
+    skipped: Mutex<BTreeMap<u32, String>>,
 }
 
 impl Readers {
@@ -62,6 +64,7 @@ impl Readers {
             numbers: RwLock::new(numbers),
             idle: Mutex::default(),
             committed: AtomicI64::new(CaptureId::ZERO.to_i64()),
+            skipped: Mutex::default(),
         }))
     }
 
@@ -122,7 +125,7 @@ impl Readers {
             }
             let from = if *no == after.segment() { after.row() } else { 0 };
             let left = rows - found.len();
-            self.with(*no, |db| {
+            let read = self.with(*no, |db| {
                 let sql = "SELECT id, at, feed, len, first_chunk, last_chunk, sealed FROM capture WHERE id > ?1 ORDER BY id LIMIT ?2";
                 let mut statement = db.prepare_cached(sql)?;
                 let mut rows = statement.query((from, left as i64))?;
@@ -140,9 +143,95 @@ impl Readers {
                     found.push(self.stored(id, db, row)?);
                 }
                 Ok(())
-            })?;
+            });
+            match read {
+                Err(error) if self.is_damage(&error) => {
+                    self.around_damage(*no, from, rows, bytes, &mut found)?
+                }
+                read => read?,
+            }
         }
         Ok(found)
+    }
+
+    /// Goes on in a segment with damaged pages, row by row: what cannot be read comes as [`Form::Damaged`]. Where not even
+    /// its last row can be told, nothing of it can be read.
+    fn around_damage(
+        &self,
+        no: u32,
+        from: u32,
+        rows: usize,
+        bytes: usize,
+        found: &mut Vec<Stored>,
+    ) -> Result<(), SegmentError> {
+        let done = found.last().filter(|stored| stored.id.segment() == no).map_or(from, |s| s.id.row());
+        let max = |db: &Connection| {
+            db.query_row("SELECT max(id) FROM capture", [], |row| row.get::<_, Option<u32>>(0))
+        };
+        let last = match self.with(no, max) {
+            Ok(last) => last.unwrap_or(0),
+            Err(error) => {
+                self.skip(no, &error);
+                return Ok(());
+            }
+        };
+        let mut size: usize = found.iter().map(|stored| stored.capture.body.len()).sum();
+        for row in done + 1..=last {
+            let id = CaptureId::new(no, row);
+            if id > self.committed() || found.len() >= rows || size >= bytes {
+                break;
+            }
+            let stored = match self.one(id) {
+                Ok(Some(stored)) => stored,
+                Ok(None) => continue,
+                Err(error) if self.is_damage(&error) => {
+                    log::error!("capture {id} can no longer be read: {}", chain(&error));
+                    self.remains(id)?
+                }
+                Err(error) => return Err(error),
+            };
+            size += stored.capture.body.len();
+            found.push(stored);
+        }
+        Ok(())
+    }
+
+    /// What is left of a capture that cannot be read: at most its feed and its time.
+    fn remains(&self, id: CaptureId) -> Result<Stored, SegmentError> {
+        /// Where not even the feed can be told.
+        const NO_FEED: &str = "unknown";
+        let head = self.with(id.segment(), |db| {
+            let sql = "SELECT feed, at FROM capture WHERE id = ?1";
+            db.query_row(sql, [id.row()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
+        });
+        let (feed, at) = head.unwrap_or_else(|_| (NO_FEED.to_owned(), 0));
+        let failed = |source| SegmentError::Sqlite { no: id.segment(), source };
+        Ok(Stored { id, capture: damaged(&feed, at).map_err(failed)? })
+    }
+
+    /// Notes that nothing of segment `no` can be read. Those behind it can.
+    fn skip(&self, no: u32, error: &SegmentError) {
+        let why = chain(error);
+        let mut skipped = self.0.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        if skipped.insert(no, why.clone()).is_none() {
+            log::error!("segment {no} cannot be read, its captures are passed over: {why}");
+        }
+    }
+
+    /// The segments of which nothing can be read, and why.
+    pub(crate) fn skipped(&self) -> BTreeMap<u32, String> {
+        self.0.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the bytes of a segment are to blame, which reading them again would not change.
+    fn is_damage(&self, error: &SegmentError) -> bool {
+        let SegmentError::Sqlite { no, source } = error else { return false };
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure) => true,
+            // Running out of descriptors is no damage.
+            Some(ErrorCode::CannotOpen) => !file::path(&self.0.directory, *no).exists(),
+            _ => false,
+        }
     }
 
     /// One capture, if its segment is there; as [`Form::Damaged`] if it can no longer be opened.
@@ -164,15 +253,7 @@ impl Readers {
             Err(error) => chain(&error),
         };
         log::error!("capture {id} can no longer be opened: {why}");
-        let unnamed = |error| rusqlite::Error::FromSqlConversionFailure(2, Type::Text, Box::new(error));
-        let capture = Capture {
-            feed: FeedName::new(&feed).map_err(unnamed)?,
-            received: Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH),
-            peer: Arc::from(""),
-            form: Form::Damaged,
-            body: Bytes::new(),
-        };
-        Ok(Stored { id, capture })
+        Ok(Stored { id, capture: damaged(&feed, at)? })
     }
 
     fn open(&self, db: &Connection, row: &Row<'_>) -> Result<Option<Capture>, OpenError> {
@@ -217,6 +298,18 @@ impl Readers {
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<(u32, Connection)>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A capture whose bytes are gone.
+fn damaged(feed: &str, at: i64) -> rusqlite::Result<Capture> {
+    let unnamed = |error| rusqlite::Error::FromSqlConversionFailure(2, Type::Text, Box::new(error));
+    Ok(Capture {
+        feed: FeedName::new(feed).map_err(unnamed)?,
+        received: Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH),
+        peer: Arc::from(""),
+        form: Form::Damaged,
+        body: Bytes::new(),
+    })
 }
 
 /// Why a capture does not open.

@@ -61,6 +61,14 @@ impl Tx<'_> {
         Ok(self.execute("DELETE FROM alarm WHERE key = ?1", [key])? > 0)
     }
 
+    /// Ends alarms about what happened, not about what lasts, that were raised before `before`: what they are about is
+    /// listed with the captures.
+    pub(crate) fn expire_alarms(&mut self, before: Timestamp) -> Result<(), StateError> {
+        let sql = "DELETE FROM alarm WHERE code IN ('result-withdrawn', 'capture-damaged') AND since < ?1";
+        self.execute(sql, [before.as_microsecond()])?;
+        Ok(())
+    }
+
     /// Ends all alarms of a code: what they were about is over.
     ///
     /// # Errors
