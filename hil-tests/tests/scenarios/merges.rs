@@ -361,7 +361,7 @@ fn the_id_number_that_the_survivor_got_from_the_loser_goes_back_with_it() {
 
 #[test]
 fn an_unmerge_in_the_middle_of_a_chain_takes_along_what_was_merged_before_it() {
-    let house = House::new();
+    let mut house = House::new();
     let mut hospital = Hospital::new("U", 1);
     let (person, again) = twice(1);
     let third = Person { number: "THIRD".to_owned(), visit: "THIRD".to_owned(), ..again.clone() };
@@ -374,6 +374,9 @@ fn an_unmerge_in_the_middle_of_a_chain_takes_along_what_was_merged_before_it() {
     assert_eq!(house.fate(&hospital.report(&third, "LATE", "F", 1)), "delivered");
     let ids = person_ids(&house, &[&person.number, &again.number, "THIRD"]);
     let references: Vec<String> = ids.iter().map(|id| format!("Patient/{id}")).collect();
+    // Who is who is remembered.
+    house.gateway.kill();
+    house.gateway.start();
     unmerge(&house, &ids[1]);
     let patients = house.at_platform("Patient");
     assert!(patient(&patients, &person.number)["link"].is_null());
