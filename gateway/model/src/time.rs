@@ -163,6 +163,31 @@ impl PartialTime {
         self.zone
     }
 
+    /// As HL7 DTM, as exact as it is; with its offset where it has a time of day.
+    pub fn to_dtm(&self) -> String {
+        let digits = self.digits();
+        if self.precision < Precision::Hour { digits } else { digits + &written_offset(self.offset) }
+    }
+
+    /// The digits of a DTM.
+    fn digits(&self) -> String {
+        let s = self.start;
+        let mut text = format!("{:04}", s.year());
+        let parts = [(Precision::Month, s.month()), (Precision::Day, s.day()), (Precision::Hour, s.hour())];
+        let parts =
+            parts.into_iter().chain([(Precision::Minute, s.minute()), (Precision::Second, s.second())]);
+        for (precision, part) in parts {
+            if self.precision >= precision {
+                text.push_str(&format!("{part:02}"));
+            }
+        }
+        if !self.fraction.is_empty() {
+            text.push('.');
+            text.push_str(&self.fraction);
+        }
+        text
+    }
+
     /// As FHIR `date`: the time of day is left out.
     pub fn to_date(&self) -> String {
         let (year, month, day) = (self.start.year(), self.start.month(), self.start.day());
@@ -192,6 +217,12 @@ impl fmt::Display for PartialTime {
     }
 }
 
+fn written_offset(offset: Offset) -> String {
+    let minutes = offset.seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    format!("{sign}{:02}{:02}", minutes.abs() / 60, minutes.abs() % 60)
+}
+
 fn read_offset(text: &str) -> Result<Offset, TimeError> {
     let (sign, digits) = text.split_at(1);
     if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -213,23 +244,7 @@ struct Stored(String, ZoneSource);
 
 impl From<PartialTime> for Stored {
     fn from(time: PartialTime) -> Self {
-        let s = time.start;
-        let mut text = format!("{:04}", s.year());
-        let parts = [(Precision::Month, s.month()), (Precision::Day, s.day()), (Precision::Hour, s.hour())];
-        let parts =
-            parts.into_iter().chain([(Precision::Minute, s.minute()), (Precision::Second, s.second())]);
-        for (precision, part) in parts {
-            if time.precision >= precision {
-                text.push_str(&format!("{part:02}"));
-            }
-        }
-        if !time.fraction.is_empty() {
-            text.push('.');
-            text.push_str(&time.fraction);
-        }
-        let minutes = time.offset.seconds() / 60;
-        let sign = if minutes < 0 { '-' } else { '+' };
-        text.push_str(&format!("{sign}{:02}{:02}", minutes.abs() / 60, minutes.abs() % 60));
+        let text = time.digits() + &written_offset(time.offset);
         Self(text, time.zone)
     }
 }
@@ -264,6 +279,19 @@ mod tests {
             ("20261124081530-0500", "2026-11-24T08:15:30-05:00"),
         ] {
             assert_eq!(PartialTime::read(written, None, &site()).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_dtm_is_as_exact_as_the_time_and_a_day_has_no_offset() {
+        for (written, dtm) in [
+            ("2026", "2026"),
+            ("20261124", "20261124"),
+            ("20261124+0100", "20261124"),
+            ("202611240815", "202611240815+0800"),
+            ("20261124081530.120-0500", "20261124081530.120-0500"),
+        ] {
+            assert_eq!(PartialTime::read(written, None, &site()).unwrap().to_dtm(), dtm);
         }
     }
 

@@ -1,3 +1,4 @@
 //! Records to what a destination takes, as pure functions.
 
 pub mod fhir;
+pub mod hl7;

@@ -1,0 +1,78 @@
+//! OBR, NTE and SPM of a laboratory report.
+
+use model::{Absent, Report, ReportStatus, Specimen, Value};
+
+use super::coded::{coded, number};
+use super::observation::obx;
+use super::segment::{Segments, components, escaped};
+
+pub(super) fn segments(out: &mut Segments, report: &Report) {
+    let specimen = report.specimen.as_ref();
+    let received = specimen.and_then(|specimen| specimen.received.as_ref());
+    out.begin("OBR")
+        .field(1, "1")
+        .maybe(2, report.placer.as_ref().map(number))
+        .maybe(3, report.filler.as_ref().map(number))
+        .field(4, coded(&report.service))
+        .maybe(7, report.effective.as_ref().map(model::PartialTime::to_dtm))
+        .maybe(14, received.map(model::PartialTime::to_dtm))
+        // Its states are ordered by this time: the source's own, else that of the message it came with.
+        .maybe(22, report.issued.as_ref().or(report.stated.as_ref()).map(model::PartialTime::to_dtm))
+        .maybe(24, report.section.as_deref().map(escaped))
+        .field(25, status(report))
+        .end();
+    notes(out, &report.notes);
+    for (n, result) in report.results.iter().enumerate() {
+        obx(out, n + 1, result);
+        notes(out, &result.notes);
+    }
+    if let Some(specimen) = specimen {
+        spm(out, specimen);
+    }
+}
+
+/// Comments, each of their lines a repetition.
+pub(super) fn notes(out: &mut Segments, notes: &[String]) {
+    let all = notes.iter().filter(|note| !note.trim().is_empty());
+    for (n, note) in all.enumerate() {
+        let lines: Vec<String> = note.lines().map(escaped).collect();
+        out.begin("NTE").field(1, (n + 1).to_string()).field(3, lines.join("~")).end();
+    }
+}
+
+/// OBR-25. Contract 5: what lacks anything is partial, never a final that silently lacks it.
+fn status(report: &Report) -> String {
+    let hidden = |value: &Value| matches!(value, Value::Absent(Absent::Masked | Absent::Refused));
+    let lacks = report.results.iter().any(|result| hidden(&result.value));
+    if lacks && !matches!(report.status, ReportStatus::Registered | ReportStatus::Cancelled) {
+        return "A".to_owned();
+    }
+    if ReportStatus::read(&report.status_source) == Some(report.status) && !report.status_source.is_empty() {
+        return escaped(&report.status_source);
+    }
+    match report.status {
+        ReportStatus::Registered => "O",
+        ReportStatus::Partial => "A",
+        ReportStatus::Preliminary => "P",
+        ReportStatus::Final => "F",
+        ReportStatus::Corrected => "C",
+        ReportStatus::Cancelled => "X",
+        ReportStatus::Unknown => "",
+    }
+    .to_owned()
+}
+
+fn spm(out: &mut Segments, specimen: &Specimen) {
+    // SPM-2 (EIP): the placer's number, then the filler's; each an entity identifier in subcomponents.
+    let own = specimen.number.as_ref().map(|number| {
+        let own = format!("{}&{}", escaped(&number.value), escaped(&number.space));
+        components(&["", own.trim_end_matches('&')])
+    });
+    out.begin("SPM")
+        .field(1, "1")
+        .maybe(2, own)
+        .maybe(4, specimen.kind.as_ref().map(coded))
+        .maybe(17, specimen.collected.as_ref().map(model::PartialTime::to_dtm))
+        .maybe(18, specimen.received.as_ref().map(model::PartialTime::to_dtm))
+        .end();
+}
