@@ -7,3 +7,4 @@ pub mod hospital;
 pub mod mllp;
 pub mod oracle;
 pub mod platform;
+pub mod receiver;

@@ -119,6 +119,16 @@ impl Protocol {
         }
     }
 
+    /// The same without its second answer.
+    pub const fn committed_only(self) -> Self {
+        match self {
+            Self::Enhanced { commit: When::Always, .. } => {
+                Self::Enhanced { commit: When::Always, application: When::Never }
+            }
+            other => other,
+        }
+    }
+
     /// When the late answer is wanted; never in original mode.
     pub const fn late(self) -> When {
         match self {

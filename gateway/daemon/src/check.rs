@@ -7,7 +7,7 @@ use buffer::Kek;
 
 use crate::chain;
 use crate::config::{Config, KeySource, Mode};
-use crate::uplink::Endpoint;
+use crate::uplink::Way;
 
 /// What was found.
 pub(crate) struct Findings {
@@ -37,7 +37,7 @@ pub(crate) fn check(config: &Config, held: &[std::net::SocketAddr]) -> Findings 
         }
     }
     for destination in &config.destinations {
-        if let Err(error) = Endpoint::new(&destination.url, &destination.tls) {
+        if let Err(error) = Way::check(destination) {
             faults.push(format!("destination {}: {}", destination.name, chain(&error)));
         }
     }

@@ -19,14 +19,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::certificates::Certificates;
-use crate::config::{Config, ConfigError, Destination, Feed, Mode};
+use crate::config::{Config, ConfigError, Content, Destination, Feed, Hl7v2, Mode, Profile};
 use crate::notify::{ROUND, Watchdog, tell};
 use crate::queries::Index;
 use crate::refine::{DestinationRules, Fates, FeedRules, Operations, Refine, Rules};
 use crate::silence::Silences;
 use crate::supervise::{Place, Supervisor};
 use crate::tls::{self, TlsError};
-use crate::uplink::{self, Endpoint, EndpointError, Uplink};
+use crate::uplink::{self, Uplink, Way, WayError};
 use crate::{Clock, chain, check, clock, control};
 
 /// A disk that has not failed for so long is no longer alarmed.
@@ -64,7 +64,7 @@ pub enum RunError {
         name: String,
         /// Why.
         #[source]
-        source: EndpointError,
+        source: WayError,
     },
     /// A feed cannot listen.
     #[error("feed {name}: {listen} cannot be listened on; is another program there? see `ss -ltnp`")]
@@ -209,7 +209,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         }
     });
     for destination in &config.destinations {
-        gateway.start_destination(destination, &numbers)?;
+        gateway.start_destination(destination, &config, &numbers)?;
     }
     for feed in &config.feeds {
         gateway.start_feed(feed, &config, listeners.remove(&feed.name))?;
@@ -466,10 +466,10 @@ impl Gateway {
         for destination in &config.destinations {
             match self.destinations.get(&destination.name) {
                 Some(settings) => {
-                    let new = self.uplink_settings(destination, &numbers)?;
+                    let new = self.uplink_settings(destination, &config, &numbers)?;
                     settings.send_replace(Arc::new(new));
                 }
-                None => self.start_destination(destination, &numbers)?,
+                None => self.start_destination(destination, &config, &numbers)?,
             }
         }
         *lock(&self.shown.config) = Arc::new(config);
@@ -521,9 +521,11 @@ impl Gateway {
     fn start_destination(
         &mut self,
         destination: &Destination,
+        config: &Config,
         numbers: &BTreeMap<String, u16>,
     ) -> Result<(), RunError> {
-        let (sender, settings) = watch::channel(Arc::new(self.uplink_settings(destination, numbers)?));
+        let settings = self.uplink_settings(destination, config, numbers)?;
+        let (sender, settings) = watch::channel(Arc::new(settings));
         let status = Arc::new(Mutex::new(uplink::Status::default()));
         lock(&self.shown.destinations).insert(destination.name.clone(), status.clone());
         self.destinations.insert(destination.name.clone(), sender);
@@ -546,17 +548,17 @@ impl Gateway {
     fn uplink_settings(
         &self,
         destination: &Destination,
+        config: &Config,
         numbers: &BTreeMap<String, u16>,
     ) -> Result<uplink::Settings, RunError> {
-        let endpoint = Endpoint::new(&destination.url, &destination.tls)
+        let way = Way::new(destination, config, &self.site)
             .map_err(|source| RunError::Destination { name: destination.name.clone(), source })?;
         Ok(uplink::Settings {
             name: destination.name.clone(),
             number: numbers.get(&destination.name).copied().unwrap_or(0),
             live: destination.mode == Mode::Live,
-            endpoint: Arc::new(endpoint),
+            way,
             max_in_flight: destination.max_in_flight,
-            site: self.site.clone(),
         })
     }
 }
@@ -608,6 +610,8 @@ fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> R
             number: *numbers.get(&destination.name)?,
             live: destination.mode == Mode::Live,
             kinds: destination.records.clone(),
+            captures: matches!(destination.profile, Profile::Hl7v2(Hl7v2 { content: Content::Captures, .. })),
+            feeds: destination.feeds.clone(),
         })
     });
     Rules {

@@ -84,6 +84,13 @@ fn each_patient(message: &Message, context: &Context) -> Interpretation {
     Interpretation::Changes(all)
 }
 
+/// The numbers of the person that a message names first, whatever becomes of the rest of it.
+pub fn about(message: &Message, context: &Context) -> Vec<model::Identifier> {
+    let (Some(msh), Some(pid)) = (message.first("MSH"), message.first("PID")) else { return Vec::new() };
+    let times = Times::new(context, &text(msh.field(7).component(1)).unwrap_or_default());
+    patient::identifiers(pid, &times, context).0
+}
+
 /// The parts that every change begins with.
 struct Frame<'m> {
     times: Times<'m>,

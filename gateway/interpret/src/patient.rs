@@ -37,7 +37,11 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
 
 /// PID-3, and the older places of numbers: PID-2, PID-4, and PID-19, where Chinese systems put the resident ID number. Beside them
 /// the numbers of the mother: PID-21, and those that are marked as hers.
-fn identifiers(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> (Vec<Identifier>, Vec<Identifier>) {
+pub(crate) fn identifiers(
+    pid: Segment<'_>,
+    times: &Times<'_>,
+    context: &Context,
+) -> (Vec<Identifier>, Vec<Identifier>) {
     let (mut own, mut mothers): (Vec<Identifier>, Vec<Identifier>) = (Vec::new(), Vec::new());
     let add = |found: &mut Vec<Identifier>, identifier: Option<Identifier>| {
         if let Some(identifier) = identifier

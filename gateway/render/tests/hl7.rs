@@ -98,13 +98,11 @@ fn a_person_alone_is_an_update_and_who_was_found_to_be_another_is_a_merge() {
     let mut lost = person();
     lost.id = RecordId::from_bytes([0xab; 16]);
     lost.person = PersonId::from_bytes([0xab; 16]);
-    let number = Identifier {
-        kind: IdentifierKind::Assigned { authority: "HIS".to_owned(), code: Some("MR".to_owned()) },
-        value: "OLD7".to_owned(),
-    };
+    let kind = IdentifierKind::Assigned { authority: "HIS".to_owned(), code: Some("MR".to_owned()) };
+    let number = Identifier::new(kind, "OLD7");
     let mut gone = Person { replaced_by: Some(PersonId::from_bytes([0xaa; 16])), ..Person::default() };
     gone.hold(number, model::Trust::Verified);
-    lost.body = Body::Person(gone);
+    lost.body = Body::Person(Box::new(gone));
     let all = rendered(&[person(), lost], &[]);
     let merge = read(&all.messages[0]);
     assert!(merge.merged.iter().any(|number| number.value == "OLD7"), "{merge:?}");
@@ -251,6 +249,33 @@ fn values() -> impl Strategy<Value = Value> {
     ]
 }
 
+#[test]
+fn a_document_goes_inside_its_report_and_one_that_is_gone_is_told() {
+    let letter = model::Attachment::new("application/pdf", b"%PDF-1.7 letter");
+    let mut enclosed = letter.enclosed();
+    let id = RecordId::from_bytes([0xee; 16]);
+    if let model::Content::Held { record, .. } = &mut enclosed.content {
+        *record = Some(id);
+    }
+    let one = report(vec![glucose(), result("DOC", "Letter", Value::Enclosed(vec![enclosed]))]);
+    let mut content = person();
+    (content.id, content.body) = (id, Body::Attachment(Box::new(letter.clone())));
+    let whole = rendered(core::slice::from_ref(&one), &[person(), content]);
+    assert!(whole.messages[0].text.contains("|ED|DOC^Letter|1|^application^pdf^Base64^JVBERi0x"));
+    let change = read(&whole.messages[0]);
+    assert_eq!(change.reports[0].report.status, ReportStatus::Final);
+    let Value::Enclosed(documents) = &change.reports[0].report.results[1].value else {
+        panic!("no document")
+    };
+    assert_eq!(documents[0], letter.enclosed());
+    let without = rendered(&[one], &[person()]);
+    let change = read(&without.messages[0]);
+    assert_eq!(
+        (change.reports[0].report.status, change.reports[0].report.results.len()),
+        (ReportStatus::Partial, 2)
+    );
+}
+
 proptest! {
     #[test]
     fn any_value_comes_back_and_never_becomes_structure(values in proptest::collection::vec(values(), 1..5)) {
@@ -279,7 +304,7 @@ proptest! {
     fn nothing_in_any_record_breaks_a_segment(mut any in common::generated::record()) {
         any.person = PersonId::from_bytes([0xaa; 16]);
         for message in rendered(&[any], &[person(), visit()]).messages {
-            let names = ["MSH", "EVN", "PID", "MRG", "PV1", "DG1", "OBR", "NTE", "OBX", "SPM", "ZHG"];
+            let names = ["MSH", "EVN", "PID", "MRG", "PV1", "PV2", "DG1", "OBR", "NTE", "OBX", "SPM", "ZHG"];
             for line in message.text.split_terminator('\r') {
                 prop_assert!(names.contains(&line.get(..3).unwrap_or_default()), "{line:?}");
             }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use hil_tests::gateway::LIVE;
+use hil_tests::gateway::{Gateway, LIVE};
 use hil_tests::hospital::{Hospital, Person};
 use hil_tests::mllp::{Sender, framed};
+use hil_tests::receiver::{Manner, Receiver};
 use hl7::charset::Charset;
 
 use crate::House;
@@ -336,4 +337,36 @@ fn the_table_of_peers_shows_who_is_connected_since_when_and_what_is_odd_about_th
         assert!(shown.contains(says), "{says}: {shown}");
     }
     assert!(house.gateway.log().contains("(max_connections_per_peer = 1)"), "{}", house.gateway.log());
+}
+
+#[test]
+fn second_answers_of_enhanced_mode_go_to_the_return_address() {
+    let returns = Receiver::start();
+    returns.be(Manner::Silent);
+    let house = House::with(&format!("{LIVE}ack_to = \"{}\"\n", returns.url));
+    let mut sender = house.sender();
+    let pid = Person::numbered(1).pid();
+    for (id, charset) in [("E1", "UNICODE UTF-8"), ("E2", "KLINGON"), ("E3", "UNICODE UTF-8")] {
+        let text = format!(
+            "MSH|^~\\&|SIM|H|GW|R|20261101||ADT^A08|{id}|P|2.4|||AL|AL||{charset}\rEVN|A08|20261101\r{pid}\r"
+        );
+        let ack = sender.send(text.as_bytes()).unwrap();
+        assert_eq!((ack.code.as_str(), ack.control_id.as_str()), ("CA", id));
+    }
+    let feed = |gateway: &Gateway| gateway.json(&["feeds"])["feeds"][0].clone();
+    house.gateway.wait_for("all are told", |gateway| feed(gateway)["ack_to"]["told"] == 3);
+    let told: Vec<String> = returns
+        .taken()
+        .iter()
+        .map(|taken| {
+            let text = String::from_utf8_lossy(&taken.bytes).into_owned();
+            let msa = text.split('\r').find(|line| line.starts_with("MSA")).unwrap().to_owned();
+            msa.split('|').skip(1).take(2).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert_eq!(told, ["AA E1", "AE E2", "AA E3"]);
+    assert_eq!(returns.connections(), 1, "over one connection");
+    assert_eq!(feed(&house.gateway)["ack_to"]["untold"], 0);
+    let shown = house.gateway.cli(&["feeds"]).unwrap();
+    assert!(shown.contains("3 acknowledgements told at mllp://"), "{shown}");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 mod disk;
 mod documents;
+mod forward;
 mod hard;
 mod identity;
 mod intake;

@@ -15,10 +15,10 @@ use rustix::process::Signal;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_demo");
 
 /// An authority of our own.
-struct Authority(Issuer<'static, KeyPair>, String);
+pub(crate) struct Authority(Issuer<'static, KeyPair>, String);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -27,8 +27,13 @@ impl Authority {
         Self(Issuer::new(params, key), pem)
     }
 
+    /// Its certificate.
+    pub(crate) fn pem(&self) -> &str {
+        &self.1
+    }
+
     /// Writes `NAME.pem` and `NAME.key`; the certificate ends in so many days.
-    fn issue(&self, dir: &Path, name: &str, days: i64) {
+    pub(crate) fn issue(&self, dir: &Path, name: &str, days: i64) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         let at = |days: i64| {

@@ -136,6 +136,26 @@ impl Read<'_> {
     }
 }
 
+impl Read<'_> {
+    /// What waits in a lane behind `after`, in its order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn waiting_in(
+        &self,
+        key: &LaneKey,
+        after: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<DeliveryId>, StateError> {
+        let params = (key.destination, key.class, key.lane, after.0, bounded(limit));
+        self.all(BEHIND, params, |row| Ok(DeliveryId(row.get(0)?)))
+    }
+}
+
+const BEHIND: &str =
+    "SELECT id FROM delivery WHERE destination = ?1 AND class = ?2 AND lane = ?3 AND state = 0
+                      AND id > ?4 ORDER BY id LIMIT ?5";
+
 const READY: &str =
     "SELECT lane, head FROM lane WHERE destination = ?1 AND class = ?2 AND head > ?3 AND held IS NULL
                      ORDER BY head LIMIT ?4";
@@ -270,6 +290,9 @@ mod tests {
             let heads = |lanes: Vec<LaneHead>| Vec::from_iter(lanes.iter().map(|lane| lane.head));
             assert_eq!(heads(tx.ready_lanes(1, 0, DeliveryId(0), 10)?), [blocked, other]);
             assert_eq!(heads(tx.ready_lanes(1, 0, blocked, 10)?), [other]);
+            let key = LaneKey { destination: 1, class: 0, lane: [1; 16] };
+            let behind = tx.waiting_in(&key, blocked, 3)?;
+            assert_eq!(behind, [1, 2, 3].map(|n| DeliveryId(blocked.0 + n)));
             assert_eq!(heads(tx.ready_lanes(1, 1, DeliveryId(0), 10)?), [statutory]);
             Ok(())
         });

@@ -188,7 +188,13 @@ mod tests {
             state: SettledAs::Delivered,
             reason: String::new(),
             at: at(10),
-            receipt: Some(Receipt { at: at(10), digest: [3; 32], bytes: 900, resources: 12, status: 200 }),
+            receipt: Some(Receipt {
+                at: at(10),
+                digest: [3; 32],
+                bytes: 900,
+                resources: 12,
+                answer: "200".into(),
+            }),
             sent: vec![(REPORT, position(i64::from(row), CaptureId::new(1, row)))],
             dead: dead.collect(),
         }

@@ -151,7 +151,7 @@ CREATE TABLE receipt (
     digest    BLOB NOT NULL,
     bytes     INTEGER NOT NULL,
     resources INTEGER NOT NULL,
-    status    INTEGER NOT NULL
+    answer    TEXT NOT NULL
 ) STRICT;
 
 -- The highest position of each record that a destination has taken.

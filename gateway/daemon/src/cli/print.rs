@@ -77,6 +77,14 @@ pub(super) fn status(value: &Value) {
         "trouble",
     ];
     table(&head, rows.collect());
+    for destination in list(&value["destinations"]) {
+        if let Some(strays) = destination["answers_unmatched"].as_u64().filter(|strays| *strays > 0) {
+            println!(
+                "  {}: {strays} answers named no message that was sent just then, taken for nothing",
+                text(&destination["name"])
+            );
+        }
+    }
     for alarm in list(&value["alarms"]) {
         println!("ALARM {} {} since {}", text(&alarm["code"]), text(&alarm["key"]), text(&alarm["since"]));
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use buffer::MaxSize;
 use feed::FeedName;
+use hl7::charset::Charset;
 use interpret::{Meaning, Numbers};
 use io::Cidr;
 use io::mllp::{Target, WhenFull};
@@ -140,7 +141,41 @@ pub struct Feed {
     pub frame_timeout: Duration,
 }
 
-/// A FHIR R4 destination.
+/// What an HL7 v2 destination is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Messages rendered from records.
+    #[default]
+    Records,
+    /// Captures as they came.
+    Captures,
+}
+
+/// What a destination speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// FHIR R4.
+    FhirR4,
+    /// HL7 v2 over MLLP.
+    Hl7v2(Hl7v2),
+}
+
+/// How an HL7 v2 destination is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hl7v2 {
+    /// What it is sent.
+    pub content: Content,
+    /// What it reads; none: captures go in the character set they came in, records in UTF-8.
+    pub charset: Option<Charset>,
+    /// How long each of its answers may take.
+    pub ack_timeout: Duration,
+    /// Whether both answers of enhanced mode are asked for.
+    pub enhanced: bool,
+    /// Messages of one lane in one batch at most; 1: no batches.
+    pub batch: usize,
+}
+
+/// A destination.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// Its name.
@@ -149,7 +184,11 @@ pub struct Destination {
     pub mode: Mode,
     /// Whether captures wait for it.
     pub required: bool,
-    /// Its base address.
+    /// What it speaks.
+    pub profile: Profile,
+    /// Only what these feeds bring goes there; none: what every feed brings.
+    pub feeds: Option<BTreeSet<FeedName>>,
+    /// Its address.
     pub url: String,
     /// The files of its TLS.
     pub tls: TlsFiles,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use buffer::MaxSize;
 use feed::FeedName;
+use hl7::charset::Charset;
 use interpret::{Meaning, Numbers};
 use io::Cidr;
 use io::mllp::{Target, WhenFull};
@@ -18,7 +19,7 @@ use toml::de::DeTable;
 
 use super::parse;
 use super::section::{Faults, ROOT, Report, Section};
-use super::{Buffer, Config, Destination, Feed, KeySource, Mode, Site};
+use super::{Buffer, Config, Content, Destination, Feed, Hl7v2, KeySource, Mode, Profile, Site};
 use crate::Silence;
 use crate::tls::TlsFiles;
 
@@ -27,7 +28,7 @@ const LATER: [&str; 6] = ["management", "update", "surveillance", "health_code",
 /// Kinds of feeds that are not built yet.
 const LATER_FEEDS: [&str; 3] = ["dicom", "dicom-query", "instrument"];
 /// Profiles of destinations that are not built yet.
-const LATER_PROFILES: [&str; 3] = ["ws500-cda", "cdc-front", "hl7v2"];
+const LATER_PROFILES: [&str; 2] = ["ws500-cda", "cdc-front"];
 /// Kinds of records that are not built yet.
 const LATER_RECORDS: [&str; 8] = [
     "order",
@@ -108,6 +109,12 @@ fn doubles(feeds: &[Feed], destinations: &[Destination]) -> Vec<String> {
         }
     }
     for destination in destinations {
+        for feed in destination.feeds.iter().flatten() {
+            if feeds.iter().all(|known| known.name != *feed) {
+                faults
+                    .push(format!("destination {}: feeds names {feed}, which is no feed", destination.name));
+            }
+        }
         // Both are named in one list of counters.
         if !names.insert(destination.name.as_str()) {
             faults.push(format!("the name {} stands twice among feeds and destinations", destination.name));
@@ -364,18 +371,24 @@ fn destination(
         report.fault(span, format!("destination.profile {profile}: not in this version"));
         return None;
     }
-    if profile != "fhir-r4" {
-        report.fault(span, "destination.profile is fhir-r4 in this version");
-        return None;
-    }
+    let is_hl7 = match profile {
+        "fhir-r4" => false,
+        "hl7v2" => true,
+        _ => {
+            report.fault(span, "destination.profile is fhir-r4 or hl7v2 in this version");
+            return None;
+        }
+    };
     let name = section.required("name", report).and_then(|(name, span)| {
         let read = FeedName::new(name).map(|_| name.to_owned());
         read.map_err(|_| report.fault(span, "destination.name is 1 to 63 of a-z, 0-9, - _ .")).ok()
     });
     let url = section.required("url", report).and_then(|(url, span)| {
-        let secure = url.starts_with("https://");
-        if !secure && !url.starts_with("http://") {
-            report.fault(span, "destination.url begins with https://");
+        let secure = url.starts_with("https://") || Target::is_secure(url);
+        let known = if is_hl7 { url.parse::<Target>().is_ok() } else { secure || url.starts_with("http://") };
+        if !known || (!is_hl7 && Target::is_secure(url)) {
+            let form = if is_hl7 { "mllp://HOST:PORT, or mllps://HOST:PORT for TLS" } else { "https://..." };
+            report.fault(span, format!("destination.url of profile {profile} is written {form}"));
             return None;
         }
         if !secure && !is_local(url) {
@@ -387,10 +400,23 @@ fn destination(
     let mode = mode(&mut section, report);
     let required = section.flag("required", true, report);
     let tls = section.table("tls", report).map(|section| client_tls(section, report)).unwrap_or_default();
-    let records = section
-        .list("records", report, record_kind)
-        .map_or_else(all_records, |list| list.into_iter().flatten().collect());
-    let max_in_flight = section.number("max_in_flight", 64, 1..=256, report);
+    let (profile, feeds) = if is_hl7 { hl7v2(&mut section, report) } else { (Profile::FhirR4, None) };
+    let captures = matches!(profile, Profile::Hl7v2(Hl7v2 { content: Content::Captures, .. }));
+    let records = if captures {
+        if let Some(value) = section.get("records") {
+            report.fault(value.span(), "destination.records: content = \"captures\" sends whole messages");
+        }
+        BTreeSet::new()
+    } else {
+        let list = section.list("records", report, record_kind);
+        list.map_or_else(all_records, |list| list.into_iter().flatten().collect())
+    };
+    // A receiver in the house usually takes one connection; a platform many requests.
+    let max_in_flight = if is_hl7 {
+        section.number("max_in_flight", 1, 1..=16, report)
+    } else {
+        section.number("max_in_flight", 64, 1..=256, report)
+    };
     section.later(
         &[
             ("oauth", ""),
@@ -405,7 +431,36 @@ fn destination(
         report,
     );
     section.finish(report);
-    Some(Destination { name: name?, mode, required, url: url?, tls, records, max_in_flight })
+    Some(Destination { name: name?, mode, required, profile, feeds, url: url?, tls, records, max_in_flight })
+}
+
+/// The keys of profile hl7v2.
+fn hl7v2(section: &mut Section<'_>, report: &mut Report<'_>) -> (Profile, Option<BTreeSet<FeedName>>) {
+    let content = section.read("content", Content::Records, report, |text| match text {
+        "records" => Ok(Content::Records),
+        "captures" => Ok(Content::Captures),
+        _ => Err("records or captures"),
+    });
+    let feeds = section.list("feeds", report, FeedName::new).map(|list| list.into_iter().collect());
+    let charset = section.read("charset", None, report, |text| {
+        Charset::named(text).map(Some).ok_or("no such character set; utf-8, gb18030, big5, iso-8859-1, ...")
+    });
+    let ack_timeout = section.read("ack_timeout", Duration::from_secs(10), report, parse::duration);
+    if content == Content::Captures
+        && let Some(value) = section.get("ack")
+    {
+        report.fault(
+            value.span(),
+            "destination.ack: captures are acknowledged as their own MSH-15 and MSH-16 say",
+        );
+    }
+    let enhanced = section.read("ack", false, report, |text| match text {
+        "original" => Ok(false),
+        "enhanced" => Ok(true),
+        _ => Err("original or enhanced"),
+    });
+    let batch = section.number("batch", 1, 1..=500, report);
+    (Profile::Hl7v2(Hl7v2 { content, charset, ack_timeout, enhanced, batch }), feeds)
 }
 
 fn client_tls(section: Section<'_>, report: &mut Report<'_>) -> TlsFiles {
@@ -461,6 +516,7 @@ fn all_records() -> BTreeSet<RecordKind> {
 }
 
 fn is_local(url: &str) -> bool {
-    let host = url.trim_start_matches("http://").split(['/', ':']).next().unwrap_or_default();
-    host == "localhost" || host.starts_with("127.") || url.starts_with("http://[::1]")
+    let bare = url.trim_start_matches("http://").trim_start_matches("mllp://");
+    let host = bare.split(['/', ':']).next().unwrap_or_default();
+    host == "localhost" || host.starts_with("127.") || bare.starts_with("[::1]")
 }

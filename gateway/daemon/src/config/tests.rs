@@ -69,7 +69,7 @@ fn names_and_addresses_stand_once() {
 fn the_annotated_default_holds_accepted_keys_only_and_the_embedded_one_listens_on_loopback() {
     let text = include_str!("../../../../config/gateway.toml");
     let config = Config::parse(text, "config/gateway.toml").unwrap_or_else(|faults| panic!("{faults}"));
-    assert_eq!((config.feeds.len(), config.destinations.len()), (2, 1));
+    assert_eq!((config.feeds.len(), config.destinations.len()), (2, 2));
     assert!(config.feeds.iter().all(|feed| feed.mode == Mode::Observe));
     let default = Buffer::default();
     assert_eq!(config.buffer, default);
@@ -82,4 +82,30 @@ fn a_feed_without_networks_lets_in_this_machine_alone() {
     let config = Config::embedded();
     assert!(config.feeds[0].allow.iter().any(|net| net.contains([127, 0, 0, 1].into())));
     assert!(!config.feeds[0].allow.iter().any(|net| net.contains([10, 0, 0, 1].into())));
+}
+
+#[test]
+fn a_receiver_in_the_house_is_told_what_it_is_sent_and_how() {
+    let feed = "[[feed]]\nname = \"lis\"\nkind = \"mllp\"\nlisten = \"127.0.0.1:1\"\n";
+    let with = |lines: &str| {
+        let text = format!("{SITE}{feed}[[destination]]\nname = \"ward\"\nprofile = \"hl7v2\"\n{lines}");
+        Config::parse(&text, "gateway.toml").map_err(|faults| faults.to_string())
+    };
+    let config = with(
+        "url = \"mllp://10.1.5.5:2576\"\ncontent = \"captures\"\nfeeds = [\"lis\"]\ncharset = \"gb18030\"\nbatch = 20\n",
+    );
+    let destination = config.unwrap().destinations.remove(0);
+    let Profile::Hl7v2(hl7) = destination.profile else { panic!("{:?}", destination.profile) };
+    assert_eq!((hl7.content, hl7.charset, hl7.batch), (Content::Captures, Some(Charset::Gb18030), 20));
+    assert_eq!((destination.max_in_flight, destination.records.len()), (1, 0));
+    for (lines, says) in [
+        ("url = \"https://x\"\n", "mllp://HOST:PORT"),
+        ("url = \"mllp://h:1\"\nfeeds = [\"pacs\"]\n", "which is no feed"),
+        ("url = \"mllp://h:1\"\ncharset = \"klingon\"\n", "no such character set"),
+        ("url = \"mllp://h:1\"\ncontent = \"captures\"\nack = \"enhanced\"\n", "MSH-15"),
+        ("url = \"mllp://h:1\"\ncontent = \"captures\"\nrecords = [\"person\"]\n", "whole messages"),
+    ] {
+        let told = with(lines).unwrap_err();
+        assert!(told.contains(says), "{told}");
+    }
 }

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Problem};
 use super::operate::{Reason, capture_id, note};
 use super::{Caller, Held};
+use crate::config::Profile;
 use crate::refine::held_record;
+use crate::run::lock;
+use crate::uplink;
 
 pub(super) fn routes() -> Router<Held> {
     Router::new()
@@ -58,12 +61,25 @@ async fn show_delivery(
     Json(body): Json<Reason>,
 ) -> Answer {
     note(&shown, caller, "delivery-show", body.given()?, &id.to_string()).await?;
-    let records = shown.buffer.state().read(move |read| {
+    let config = lock(&shown.config).clone();
+    let load = shown.buffer.state().read(move |read| {
         let delivery =
             read.delivery(DeliveryId(id))?.ok_or(buffer::StateError::NoDelivery(DeliveryId(id)))?;
-        delivery.refs.iter().map(|r| held_record(read, r.record)).collect::<Result<Vec<_>, _>>()
+        let name = read.name_of(delivery.destination)?;
+        let records =
+            delivery.refs.iter().map(|r| held_record(read, r.record)).collect::<Result<Vec<_>, _>>()?;
+        Ok((delivery, name, records))
     });
-    let records = records.await?;
+    let (delivery, name, records) = load.await?;
+    let destination = config.destinations.iter().find(|to| to.name == name);
+    if let Some(destination) = destination
+        && let Profile::Hl7v2(hl7) = &destination.profile
+    {
+        let way = uplink::Hl7::new(destination, hl7, &config, shown.site.id_key.clone());
+        let way = way.map_err(|error| Problem::wrong(error.to_string()))?;
+        let messages = uplink::shown(&shown.buffer, &way, &delivery).await?;
+        return Ok(Json(json!({ "id": id, "messages": messages })));
+    }
     let nothing = render::fhir::Refused::new();
     let entries: Vec<_> = records
         .iter()

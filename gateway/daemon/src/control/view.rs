@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Problem};
 use super::{Held, metrics};
+use crate::config::Profile;
 use crate::run::lock;
 
 /// Rows of a page when nobody says how many.
@@ -77,6 +78,11 @@ async fn status(State(shown): State<Held>) -> Answer {
             "name": destination.name,
             "mode": format!("{:?}", destination.mode).to_lowercase(),
             "required": destination.required,
+            "url": destination.url,
+            "profile": match destination.profile {
+                Profile::FhirR4 => "fhir-r4",
+                Profile::Hl7v2(_) => "hl7v2",
+            },
             "counts": of(&counters, &destination.name, "delivery-"),
             "oldest_waiting": oldest.map(|(id, capture, since)| json!({
                 "delivery": id, "capture": capture, "since": since, "seconds": now.duration_since(since).as_secs().max(0),
@@ -87,7 +93,8 @@ async fn status(State(shown): State<Held>) -> Answer {
             "failures_in_a_row": status.trouble.map_or(0, |(_, tries)| tries),
             "last_failure": status.last_failure,
             "last_delivered": status.last_delivered,
-            "reads_back": true,
+            "reads_back": matches!(destination.profile, Profile::FhirR4),
+            "answers_unmatched": status.strays,
         }));
     }
     let committed = shown.buffer.committed();
@@ -248,13 +255,6 @@ fn fate(read: &buffer::Read<'_>, id: CaptureId, cursor: CaptureId) -> Result<Fat
     if id > cursor {
         return Ok(("pending".to_owned(), None, None));
     }
-    if let Some(exception) = read.exception(id)? {
-        let of = match exception.outcome {
-            Outcome::Duplicate { of } => Some(of),
-            _ => None,
-        };
-        return Ok((exception.outcome.kind().as_str().to_owned(), Some(exception.reason), of));
-    }
     let filter = DeliveryFilter {
         destination: None,
         state: None,
@@ -263,6 +263,18 @@ fn fate(read: &buffer::Read<'_>, id: CaptureId, cursor: CaptureId) -> Result<Fat
         limit: MAX_ROWS,
     };
     let deliveries = read.deliveries(&filter)?;
+    let exception = read.exception(id)?;
+    // What was not interpreted may have been sent on as it came: then that is what became of it.
+    let forwarded = |exception: &buffer::Exception| {
+        exception.outcome == Outcome::NotInterpreted && !deliveries.is_empty()
+    };
+    if let Some(exception) = exception.filter(|exception| !forwarded(exception)) {
+        let of = match exception.outcome {
+            Outcome::Duplicate { of } => Some(of),
+            _ => None,
+        };
+        return Ok((exception.outcome.kind().as_str().to_owned(), Some(exception.reason), of));
+    }
     use DeliveryState::{Dead, Delivered, Superseded, Waiting, Withheld};
     let worst = [Dead, Waiting, Withheld, Delivered, Superseded];
     let found = worst.iter().find_map(|state| deliveries.iter().find(|delivery| delivery.state == *state));
@@ -316,7 +328,7 @@ async fn deliveries(State(shown): State<Held>, Query(page): Query<Page>) -> Answ
                 "settled": delivery.settled,
                 "records": refs,
                 "receipt": receipt.map(|receipt| json!({
-                    "at": receipt.at, "status": receipt.status, "resources": receipt.resources, "bytes": receipt.bytes,
+                    "at": receipt.at, "status": receipt.answer, "resources": receipt.resources, "bytes": receipt.bytes,
                 })),
             }));
         }

@@ -4,7 +4,7 @@ use buffer::{
     Conflict, Delivery, DeliveryFilter, DeliveryId, DeliveryState, Exception, MAX_ROWS, NewDelivery, Outcome,
     RecordRef, Settled, SettledAs, StateError, Tx,
 };
-use feed::{CaptureId, Form};
+use feed::{CaptureId, FeedName, Form};
 use interpret::{Interpretation, Reason};
 use jiff::Timestamp;
 use model::{Authority, Change, Doubt, Identifier, PersonId, Position, Provenance};
@@ -13,7 +13,7 @@ use super::identity::{self, Resolved};
 use super::person;
 use super::prepare::{Marker, Prepared, Reading};
 use super::records::{Applier, Effects, Stop};
-use super::rules::{FeedRules, REVISION, Rules};
+use super::rules::{DestinationRules, FeedRules, REVISION, Rules};
 
 /// Why a delivery was not sent: its destination is only observed.
 const DESTINATION_OBSERVE: &str = "destination-observe";
@@ -54,13 +54,61 @@ pub(crate) fn capture(
         return Ok(());
     }
     match interpretation {
-        Interpretation::Test { .. } => except(tx, &item, Outcome::Test, "test", ""),
+        Interpretation::Test { .. } => return except(tx, &item, Outcome::Test, "test", ""),
         Interpretation::NotInterpreted { trigger } => {
-            except(tx, &item, Outcome::NotInterpreted, "trigger", &trigger)
+            except(tx, &item, Outcome::NotInterpreted, "trigger", &trigger)?;
         }
-        Interpretation::Quarantine(reason) => quarantine(tx, &item, reason),
-        Interpretation::Changes(changes) => changes_of(tx, rules, feed, &item, changes, cause),
+        Interpretation::Quarantine(reason) => quarantine(tx, &item, reason)?,
+        Interpretation::Changes(changes) => changes_of(tx, rules, feed, &item, changes, cause)?,
     }
+    if feed.live { forward(tx, rules, &item) } else { Ok(()) }
+}
+
+/// Queues the capture itself for who is sent captures, whatever was made of it here: test messages and duplicates alone
+/// never leave. It goes in the lane of the person it names first.
+///
+/// A message that is read anew (sent again, replayed, released) was queued when it came first, and is not queued again.
+fn forward(tx: &mut Tx<'_>, rules: &Rules, item: &Marker) -> Result<(), StateError> {
+    if !rules.destinations.iter().any(|to| to.captures && to.takes(&item.feed)) {
+        return Ok(());
+    }
+    let key = [b"forwarded:", item.control_id.as_deref().unwrap_or_default().as_bytes()].concat();
+    let seen = tx.seen(&item.feed, &key)?.filter(|seen| seen.content == item.content);
+    let first = seen.map_or(item.id, |seen| seen.capture);
+    tx.see(&item.feed, &key, first, item.content)?;
+    let queued = deliveries_of(tx, first)?;
+    for destination in rules.destinations.iter().filter(|to| to.captures && to.takes(&item.feed)) {
+        if let Some(delivery) = queued.iter().find(|delivery| delivery.destination == destination.number) {
+            if was_kept(rules, delivery) {
+                requeue(tx, delivery, item.received)?;
+            }
+            continue;
+        }
+        let person = identity::named(tx, &rules.id_key, &item.about)?;
+        let detour = person.map(|person| tx.detour(person, destination.number)).transpose()?.flatten();
+        let lane = match (&detour, person) {
+            (Some(key), _) => key.lane,
+            (None, Some(person)) => *person.as_bytes(),
+            // About nobody: nothing waits for it, and it waits for nothing.
+            (None, None) => i128::from(item.id.to_i64()).to_be_bytes(),
+        };
+        let id = tx.enqueue(&NewDelivery {
+            destination: destination.number,
+            class: 0,
+            lane,
+            capture: item.id,
+            position: Position { event: item.received, capture: item.id, revision: REVISION },
+            refs: Vec::new(),
+            at: item.received,
+        })?;
+        if let (Some(_), Some(person)) = (detour, person) {
+            tx.put_detour(person, destination.number, lane, id)?;
+        }
+        if !destination.live {
+            tx.settle(id, &unsent(SettledAs::Withheld, DESTINATION_OBSERVE, item.received))?;
+        }
+    }
+    Ok(())
 }
 
 /// Its bytes are gone: somebody has to hear of that.
@@ -89,17 +137,20 @@ fn duplicate(tx: &mut Tx<'_>, rules: &Rules, item: &Marker) -> Result<bool, Stat
         tx.see(&item.feed, control_id.as_bytes(), item.id, item.content)?;
         return Ok(false);
     }
-    let live = |number| rules.destinations.iter().any(|d| d.number == number && d.live);
     for delivery in deliveries_of(tx, first.capture)? {
-        let kept_back = delivery.state == DeliveryState::Withheld
-            && delivery.reason == DESTINATION_OBSERVE
-            && live(delivery.destination);
-        if delivery.state == DeliveryState::Dead || kept_back {
+        if was_kept(rules, &delivery) {
             requeue(tx, &delivery, item.received)?;
         }
     }
     except(tx, item, Outcome::Duplicate { of: first.capture }, "duplicate", "")?;
     Ok(true)
+}
+
+/// Whether a delivery is dead, or was kept back by a destination that is live by now.
+fn was_kept(rules: &Rules, delivery: &Delivery) -> bool {
+    let live = |number| rules.destinations.iter().any(|d| d.number == number && d.live);
+    let kept_back = delivery.state == DeliveryState::Withheld && delivery.reason == DESTINATION_OBSERVE;
+    delivery.state == DeliveryState::Dead || kept_back && live(delivery.destination)
 }
 
 /// Whether a capture that ended so has had no effect, and may have one when it is read again.
@@ -180,6 +231,7 @@ fn changes_of(
         tx.count("withdrawn", item.feed.as_str(), 1)?;
     }
     let sending = Sending {
+        feed: Some(item.feed.clone()),
         capture: item.id,
         // What was decided afterwards stands behind everything that was refined meanwhile.
         after: if cause == Cause::Released { item.id.max(tx.cursor()?) } else { item.id },
@@ -191,6 +243,7 @@ fn changes_of(
         let person = person::survivor(tx, resolved.id)?;
         sent_anywhere |= enqueue(tx, rules, &sending, person, effects)?;
     }
+    sent_anywhere |= rules.destinations.iter().any(|to| to.captures && to.takes(&item.feed));
     if !sent_anywhere {
         return except(tx, item, Outcome::Withheld, "no-destination-takes-it", "");
     }
@@ -219,6 +272,8 @@ fn group_of(
 
 /// What deliveries belong to.
 pub(crate) struct Sending {
+    /// The feed that brought it; none where somebody decided something.
+    pub(crate) feed: Option<FeedName>,
     /// The capture, or the last one before somebody decided something.
     pub(crate) capture: CaptureId,
     /// The last capture whose effects are in the records that are sent.
@@ -242,7 +297,8 @@ pub(crate) fn enqueue(
     let mut sent_anywhere = false;
     // Whose merge is taken back goes behind what waits for who stood for it.
     let person = effects.parted.first().map_or(person, |(_, survivor)| *survivor);
-    for destination in &rules.destinations {
+    let takes = |to: &DestinationRules| sending.feed.as_ref().is_none_or(|feed| to.takes(feed));
+    for destination in rules.destinations.iter().filter(|to| takes(to)) {
         let wanted: Vec<_> =
             effects.touched.iter().filter(|touched| destination.kinds.contains(&touched.kind)).collect();
         if wanted.is_empty() {

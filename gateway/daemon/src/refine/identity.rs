@@ -156,6 +156,27 @@ struct Holder {
     under: PersonId,
 }
 
+/// The person that these numbers name: who holds one of them, else who would be made under the first.
+pub(crate) fn named(
+    tx: &Tx<'_>,
+    key: &IdKey,
+    numbers: &[Identifier],
+) -> Result<Option<PersonId>, StateError> {
+    // In the order in which `resolve` looks at them.
+    let (residents, assigned): (Vec<_>, Vec<_>) =
+        numbers.iter().partition(|number| number.kind == IdentifierKind::ResidentId);
+    let mut all = assigned.into_iter().chain(residents);
+    for number in all.clone() {
+        if let Some(holder) = verified_holder(tx, number, None)? {
+            return Ok(Some(holder.person));
+        }
+    }
+    Ok(all.next().map(|number| {
+        let (domain, value) = number.lookup();
+        key.person(&[&domain, value])
+    }))
+}
+
 /// The person that holds the number as verified at a time.
 fn verified_holder(
     tx: &Tx<'_>,

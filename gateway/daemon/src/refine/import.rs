@@ -258,7 +258,13 @@ impl<'r> Importer<'r> {
         }
         if sent {
             let capture = tx.cursor()?;
-            apply::enqueue(tx, self.rules, &Sending { capture, after: capture, at: self.now }, id, effects)?;
+            apply::enqueue(
+                tx,
+                self.rules,
+                &Sending { feed: None, capture, after: capture, at: self.now },
+                id,
+                effects,
+            )?;
         }
         Ok(())
     }

@@ -229,7 +229,7 @@ fn guard(tx: &Tx<'_>, expected: CaptureId) -> Result<(), StateError> {
     if cursor == expected { Ok(()) } else { Err(StateError::CursorBack { at: cursor, to: expected }) }
 }
 
-fn charset_key(feed: &FeedName) -> String {
+pub(crate) fn charset_key(feed: &FeedName) -> String {
     format!("charset:{feed}")
 }
 

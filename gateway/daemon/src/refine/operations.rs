@@ -115,18 +115,21 @@ impl Operations {
     pub async fn replay(&self, capture: CaptureId, now: Timestamp) -> Result<Replayed, OperationError> {
         let requeued = self.buffer.state().run(Urgency::Now, move |tx| {
             let mut requeued = 0;
+            let exception = tx.exception(capture)?.map(|exception| exception.outcome);
             for delivery in apply::deliveries_of(tx, capture)? {
                 apply::requeue(tx, &delivery, now)?;
                 requeued += 1;
             }
-            Ok(requeued)
+            // A capture may have been sent on as it is, and not been understood all the same.
+            let again = matches!(exception, Some(Outcome::NotInterpreted | Outcome::Quarantined));
+            Ok((requeued, again))
         });
         let done = match requeued.await? {
-            0 => {
+            (0, _) | (_, true) => {
                 self.interpret(capture, Cause::Replayed).await?;
                 Replayed::Interpreted
             }
-            requeued => Replayed::Deliveries(requeued),
+            (requeued, false) => Replayed::Deliveries(requeued),
         };
         self.enqueued.notify_waiters();
         Ok(done)

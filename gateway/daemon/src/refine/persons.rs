@@ -169,6 +169,6 @@ pub(crate) fn send(
     effects: &Effects,
 ) -> core::result::Result<(), StateError> {
     let capture = tx.cursor()?;
-    apply::enqueue(tx, rules, &Sending { capture, after: capture, at }, person, effects)?;
+    apply::enqueue(tx, rules, &Sending { feed: None, capture, after: capture, at }, person, effects)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use feed::{CaptureId, FeedName, Form};
 use hl7::charset::Learned;
 use interpret::{Interpretation, Reason};
 use jiff::Timestamp;
+use model::Identifier;
 
 use super::rules::{FeedRules, Rules};
 
@@ -22,6 +23,8 @@ pub(crate) struct Marker {
     pub(crate) received: Timestamp,
     /// The sender's number of the message; none where there is none to be read.
     pub(crate) control_id: Option<String>,
+    /// The numbers of the person it names first, where the capture itself may be sent somewhere.
+    pub(crate) about: Vec<Identifier>,
     /// The first 128 bits of SHA-256 over the body; only ever kept sealed or keyed.
     pub(crate) content: [u8; 16],
 }
@@ -75,12 +78,21 @@ pub(crate) fn one(stored: Stored, rules: &Rules, learned: &dyn Fn(&FeedName) -> 
     let digest = ring::digest::digest(&ring::digest::SHA256, &capture.body);
     let mut content = [0; 16];
     content.copy_from_slice(&digest.as_ref()[..16]);
-    let mut marker =
-        Marker { id: stored.id, received: capture.received, control_id: None, content, feed: capture.feed };
+    let mut marker = Marker {
+        id: stored.id,
+        received: capture.received,
+        control_id: None,
+        about: Vec::new(),
+        content,
+        feed: capture.feed,
+    };
     let reading = match rules.feeds.get(&marker.feed) {
         _ if capture.form != Form::Whole => Reading::Broken(capture.form),
         None => Reading::NoSuchFeed,
-        Some(feed) => read(&mut marker, &capture.body, feed, learned),
+        Some(feed) => {
+            let forwarded = rules.destinations.iter().any(|to| to.captures && to.takes(&marker.feed));
+            read(&mut marker, &capture.body, feed, learned, forwarded)
+        }
     };
     Prepared { marker, reading }
 }
@@ -90,10 +102,14 @@ fn read(
     body: &[u8],
     feed: &FeedRules,
     learned: &dyn Fn(&FeedName) -> Option<Learned>,
+    forwarded: bool,
 ) -> Reading {
     match hl7::Message::read(body, feed.charset, learned(&marker.feed)) {
         Ok(message) => {
             marker.control_id = Some(message.header().control_id.clone());
+            if forwarded {
+                marker.about = interpret::about(&message, &feed.context);
+            }
             Reading::Read(interpret::hl7(&message, &feed.context), message.proof())
         }
         Err(error) => {

@@ -42,6 +42,17 @@ pub struct DestinationRules {
     pub live: bool,
     /// The kinds of records it takes.
     pub kinds: BTreeSet<RecordKind>,
+    /// Whether it is sent the captures themselves.
+    pub captures: bool,
+    /// The feeds it is sent something of; none: all.
+    pub feeds: Option<BTreeSet<FeedName>>,
+}
+
+impl DestinationRules {
+    /// Whether what a feed brings may go there.
+    pub fn takes(&self, feed: &FeedName) -> bool {
+        self.feeds.as_ref().is_none_or(|feeds| feeds.contains(feed))
+    }
 }
 
 impl FeedRules {

@@ -1,8 +1,12 @@
-//! The uplink: what [`deliver`] decides, done over HTTPS, one task per destination.
+//! The uplink: what [`deliver`] decides, done over the network, one task per destination.
+//!
+//! Lanes, waits, order and settling are the same for every destination; what is sent and what an answer means is the
+//! profile's ([`Way`]).
 
 mod air;
-mod http;
-mod one;
+mod fhir;
+mod flight;
+mod hl7;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,9 +21,13 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-pub use http::{Endpoint, EndpointError};
+pub use fhir::{Endpoint, EndpointError, Way as Fhir};
+pub use hl7::{Content, Hl7Error, Way as Hl7};
 
-use one::{Flight, Sender};
+pub(crate) use hl7::shown;
+
+use crate::config::{Config, Destination, Profile};
+use flight::{Flight, Sender};
 
 /// Lanes looked at in one page.
 const PAGE: usize = 256;
@@ -39,12 +47,65 @@ pub struct Settings {
     pub number: u16,
     /// Whether it is sent to.
     pub live: bool,
-    /// Where it is.
-    pub endpoint: Arc<Endpoint>,
+    /// Where it is and what it speaks.
+    pub way: Way,
     /// Deliveries in flight at most.
     pub max_in_flight: usize,
-    /// What rendering needs to know.
-    pub site: render::fhir::Site,
+}
+
+/// What a destination speaks.
+#[derive(Clone)]
+pub enum Way {
+    /// FHIR R4 over HTTPS.
+    Fhir(Arc<Fhir>),
+    /// HL7 v2 over MLLP.
+    Hl7(Arc<Hl7>),
+}
+
+/// Why a destination cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WayError {
+    /// Over FHIR.
+    #[error(transparent)]
+    Fhir(#[from] EndpointError),
+    /// Over HL7 v2.
+    #[error(transparent)]
+    Hl7(#[from] Hl7Error),
+}
+
+impl Way {
+    /// What a destination speaks, as configured.
+    ///
+    /// # Errors
+    /// When its address or a file of its TLS cannot be used.
+    pub fn new(
+        destination: &Destination,
+        config: &Config,
+        site: &render::fhir::Site,
+    ) -> Result<Self, WayError> {
+        Ok(match &destination.profile {
+            Profile::FhirR4 => {
+                let endpoint = Endpoint::new(&destination.url, &destination.tls)?;
+                Self::Fhir(Arc::new(Fhir { endpoint, site: site.clone() }))
+            }
+            Profile::Hl7v2(hl7) => {
+                Self::Hl7(Arc::new(Hl7::new(destination, hl7, config, site.id_key.clone())?))
+            }
+        })
+    }
+
+    /// Whether the destination can be used as configured, without going there.
+    ///
+    /// # Errors
+    /// When its address or a file of its TLS cannot be used.
+    pub fn check(destination: &Destination) -> Result<(), WayError> {
+        match &destination.profile {
+            Profile::FhirR4 => drop(Endpoint::new(&destination.url, &destination.tls)?),
+            Profile::Hl7v2(_) => drop(hl7::target(&destination.url, &destination.tls)?),
+        }
+        Ok(())
+    }
 }
 
 /// How a destination is doing. Shared with whoever shows it.
@@ -62,6 +123,8 @@ pub struct Status {
     pub retried: u64,
     /// Bytes sent since the start, as compressed.
     pub bytes: u64,
+    /// Answers since the start that belonged to nothing that was sent, and were taken for nothing.
+    pub strays: u64,
 }
 
 /// One destination's uplink.
@@ -198,6 +261,7 @@ impl Uplink {
     fn ended(&self, schedule: &mut Schedule, lane: Lane, done: Flight, now: Duration) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.bytes += done.bytes;
+        status.strays += done.strays;
         if done.ended == Ended::Settled {
             if done.delivered {
                 status.last_delivered = Some((self.clock)());

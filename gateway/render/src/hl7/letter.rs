@@ -1,7 +1,8 @@
 //! Which messages state a set of records, and what every message begins and ends with.
 
 use model::{
-    Body, Diagnosis, Encounter, IdKey, Mark, PartialTime, Person, Record, RecordId, RecordKind, Report,
+    Attachment, Body, Diagnosis, Encounter, IdKey, Mark, PartialTime, Person, Record, RecordId, RecordKind,
+    Report,
 };
 
 use super::segment::{ENCODING, Segments, components, escaped};
@@ -71,7 +72,8 @@ pub fn messages(wanted: &[Record], ground: &[Record], head: &Head<'_>) -> Render
     for record in wanted {
         rendered.messages.extend(desk.report(record));
     }
-    let left = wanted.iter().filter(|record| !rendered.states(record.id));
+    // The content of a document goes inside the report that it belongs to.
+    let left = wanted.iter().filter(|record| !rendered.states(record.id) && content_in(record).is_none());
     rendered.left_out = left.map(|record| (record.id, record.body.kind())).collect();
     rendered
 }
@@ -111,7 +113,8 @@ impl Desk<'_> {
 
     /// The event of a visit, with the diagnoses that are to be stated of it.
     fn visit(&self, record: &Record) -> Option<Message> {
-        let visit = visit_in(record)?;
+        // One that was found to be another visit is stated by that one.
+        let visit = visit_in(record).filter(|visit| visit.merged_into.is_none())?;
         let (owner, person) = self.person_of(record)?;
         let diagnoses = self.diagnoses_of(Some(record.id), record);
         let mut stated = vec![record];
@@ -146,7 +149,8 @@ impl Desk<'_> {
         if let Some(visit) = record.encounter.and_then(|id| self.find(id)).and_then(visit_in) {
             visit::pv1(&mut out, visit);
         }
-        report::segments(&mut out, report);
+        let content = |id: RecordId| self.find(id).and_then(content_in);
+        report::segments(&mut out, report, &content);
         Some(self.end(out, &[record]))
     }
 
@@ -174,8 +178,8 @@ impl Desk<'_> {
             Some(visit) => visit::pv1(&mut out, visit),
             None => visit::no_visit(&mut out),
         }
-        for (n, (_, diagnosis)) in diagnoses.iter().enumerate() {
-            visit::dg1(&mut out, n + 1, diagnosis);
+        for (n, (record, diagnosis)) in diagnoses.iter().enumerate() {
+            visit::dg1(&mut out, n + 1, record.id, diagnosis);
         }
         self.end(out, &stated)
     }
@@ -275,6 +279,10 @@ const fn visit_in(record: &Record) -> Option<&Encounter> {
 
 const fn diagnosis_in(record: &Record) -> Option<&Diagnosis> {
     if let Body::Diagnosis(diagnosis) = &record.body { Some(diagnosis) } else { None }
+}
+
+fn content_in(record: &Record) -> Option<&Attachment> {
+    if let Body::Attachment(content) = &record.body { Some(content) } else { None }
 }
 
 const fn report_in(record: &Record) -> Option<&Report> {

@@ -1,12 +1,13 @@
 //! OBX: one result.
 
-use model::{Absent, Comparator, LabResult, ResultStatus, Value};
+use model::{Absent, Comparator, Content, Enclosure, LabResult, ResultStatus, Value};
 
 use super::coded::coded;
+use super::report::Contents;
 use super::segment::{Segments, components, escaped};
 
-pub(super) fn obx(out: &mut Segments, n: usize, result: &LabResult) {
-    let (kind, value) = value(&result.value);
+pub(super) fn obx(out: &mut Segments, n: usize, result: &LabResult, contents: Contents<'_>) {
+    let (kind, value) = value(&result.value, contents);
     let flags: Vec<String> = result.flags.iter().map(|flag| escaped(flag)).collect();
     out.begin("OBX")
         .field(1, n.to_string())
@@ -17,7 +18,7 @@ pub(super) fn obx(out: &mut Segments, n: usize, result: &LabResult) {
         .maybe(6, result.unit.as_ref().map(unit))
         .maybe(7, result.range.as_ref().map(|range| escaped(&range.text)))
         .field(8, flags.join("~"))
-        .field(11, status(result))
+        .field(11, status(result, contents))
         .maybe(14, result.observed.as_ref().map(model::PartialTime::to_dtm))
         .maybe(17, result.method.as_ref().map(coded))
         .maybe(19, result.analysed.as_ref().map(model::PartialTime::to_dtm))
@@ -34,7 +35,7 @@ fn unit(unit: &model::Coded) -> String {
 }
 
 /// OBX-2 and OBX-5. Numbers keep the digits and signs of their source.
-fn value(value: &Value) -> (&'static str, String) {
+fn value(value: &Value, contents: Contents<'_>) -> (&'static str, String) {
     match value {
         Value::Absent(_) => ("", String::new()),
         Value::Number { comparator: None, decimal, .. } => ("NM", escaped(decimal)),
@@ -49,8 +50,52 @@ fn value(value: &Value) -> (&'static str, String) {
             ("SN", components(&[&escaped(sign), &escaped(numerator), ":", &escaped(denominator)]))
         }
         Value::Range { low, high, .. } => ("SN", components(&["", &escaped(low), "-", &escaped(high)])),
+        Value::Enclosed(documents) => enclosed(documents, contents),
         Value::Time(time) => ("TS", time.to_dtm()),
         Value::TimeOfDay(time) => ("TM", escaped(&time.replace(':', ""))),
+    }
+}
+
+/// Documents: their contents (ED), or where they are (RP).
+fn enclosed(documents: &[Enclosure], contents: Contents<'_>) -> (&'static str, String) {
+    let (mut held, mut elsewhere) = (Vec::new(), Vec::new());
+    for document in documents {
+        match &document.content {
+            Content::Held { record, .. } => held.extend(record.and_then(contents).map(|content| {
+                let (kind, subtype) = media_type(&content.media_type);
+                components(&["", &kind, &subtype, "Base64", &content.data])
+            })),
+            Content::Elsewhere { url } => {
+                let (kind, subtype) = media_type(document.media_type.as_deref().unwrap_or_default());
+                elsewhere.push(components(&[&escaped(url), "", &kind, &subtype]));
+            }
+            Content::Unreadable => {}
+        }
+    }
+    match (held.is_empty(), elsewhere.is_empty()) {
+        (false, _) => ("ED", held.join("~")),
+        (true, false) => ("RP", elsewhere.join("~")),
+        (true, true) => ("", String::new()),
+    }
+}
+
+/// Type and subtype of a media type, without its parameters.
+fn media_type(media_type: &str) -> (String, String) {
+    let plain = media_type.split(';').next().unwrap_or_default();
+    let (kind, subtype) = plain.split_once('/').unwrap_or((plain, ""));
+    (escaped(kind.trim()), escaped(subtype.trim()))
+}
+
+/// Whether a value is there and cannot be shown: masked, refused, or a document whose content is not to be had.
+pub(super) fn is_hidden(value: &Value, contents: Contents<'_>) -> bool {
+    match value {
+        Value::Absent(absent) => matches!(absent, Absent::Masked | Absent::Refused),
+        Value::Enclosed(documents) => documents.iter().any(|document| match &document.content {
+            Content::Held { record, .. } => record.and_then(contents).is_none(),
+            Content::Elsewhere { .. } => false,
+            Content::Unreadable => true,
+        }),
+        _ => false,
     }
 }
 
@@ -64,8 +109,8 @@ const fn sign(comparator: Comparator) -> &'static str {
 }
 
 /// OBX-11. A value that is hidden cannot be obtained (`X`), whatever its source calls it.
-fn status(result: &LabResult) -> String {
-    if matches!(result.value, Value::Absent(Absent::Masked | Absent::Refused)) {
+fn status(result: &LabResult, contents: Contents<'_>) -> String {
+    if is_hidden(&result.value, contents) {
         return "X".to_owned();
     }
     if ResultStatus::read(&result.status_source) == result.status && !result.status_source.is_empty() {

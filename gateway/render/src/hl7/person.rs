@@ -1,6 +1,6 @@
 //! PID, and MRG for a person that was found to be another one.
 
-use model::{Address, HeldIdentifier, IdentifierKind, Person, PersonId, Sex, Trust};
+use model::{Address, Document, HeldIdentifier, IdentifierKind, Person, PersonId, Sex, Trust};
 
 use super::letter::Head;
 use super::segment::{Segments, components, escaped};
@@ -56,12 +56,13 @@ pub(super) fn mrg(out: &mut Segments, id: PersonId, person: &Person, head: &Head
 fn numbers(id: PersonId, person: &Person, head: &Head<'_>) -> String {
     let own = components(&[&id.to_string(), "", "", &escaped(head.organization), "PI"]);
     let verified = person.identifiers.iter().filter(|held| held.trust == Trust::Verified);
-    core::iter::once(own).chain(verified.map(number)).collect::<Vec<_>>().join("~")
+    core::iter::once(own).chain(verified.filter_map(number)).collect::<Vec<_>>().join("~")
 }
 
-fn number(held: &HeldIdentifier) -> String {
+/// None for a number that is somebody else's afterwards.
+fn number(held: &HeldIdentifier) -> Option<String> {
     let value = escaped(&held.identifier.value);
-    match &held.identifier.kind {
+    Some(match &held.identifier.kind {
         IdentifierKind::ResidentId => components(&[&value, "", "", RESIDENT_ID, "NI"]),
         IdentifierKind::HealthCode => components(&[&value, "", "", "", "HC"]),
         IdentifierKind::Assigned { authority, code } => {
@@ -70,7 +71,13 @@ fn number(held: &HeldIdentifier) -> String {
             let authority = authority.split('&').map(escaped).collect::<Vec<_>>().join("&");
             components(&[&value, "", "", &authority, &code])
         }
-    }
+        IdentifierKind::Document { document, country } => {
+            let code = if *document == Document::Passport { "PPN" } else { "PRC" };
+            let country = country.as_deref().map(escaped).unwrap_or_default();
+            components(&[&value, "", "", document.name(), code, "", "", "", &country])
+        }
+        IdentifierKind::Temporary { .. } => return None,
+    })
 }
 
 fn address(address: &Address) -> String {

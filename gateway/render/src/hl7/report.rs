@@ -1,12 +1,15 @@
 //! OBR, NTE and SPM of a laboratory report.
 
-use model::{Absent, Report, ReportStatus, Specimen, Value};
+use model::{Attachment, RecordId, Report, ReportStatus, Specimen};
 
 use super::coded::{coded, number};
-use super::observation::obx;
+use super::observation::{is_hidden, obx};
 use super::segment::{Segments, components, escaped};
 
-pub(super) fn segments(out: &mut Segments, report: &Report) {
+/// The content of a document, where it is held.
+pub(super) type Contents<'a> = &'a dyn Fn(RecordId) -> Option<&'a Attachment>;
+
+pub(super) fn segments(out: &mut Segments, report: &Report, contents: Contents<'_>) {
     let specimen = report.specimen.as_ref();
     let received = specimen.and_then(|specimen| specimen.received.as_ref());
     out.begin("OBR")
@@ -19,11 +22,11 @@ pub(super) fn segments(out: &mut Segments, report: &Report) {
         // Its states are ordered by this time: the source's own, else that of the message it came with.
         .maybe(22, report.issued.as_ref().or(report.stated.as_ref()).map(model::PartialTime::to_dtm))
         .maybe(24, report.section.as_deref().map(escaped))
-        .field(25, status(report))
+        .field(25, status(report, contents))
         .end();
     notes(out, &report.notes);
     for (n, result) in report.results.iter().enumerate() {
-        obx(out, n + 1, result);
+        obx(out, n + 1, result, contents);
         notes(out, &result.notes);
     }
     if let Some(specimen) = specimen {
@@ -41,9 +44,8 @@ pub(super) fn notes(out: &mut Segments, notes: &[String]) {
 }
 
 /// OBR-25. Contract 5: what lacks anything is partial, never a final that silently lacks it.
-fn status(report: &Report) -> String {
-    let hidden = |value: &Value| matches!(value, Value::Absent(Absent::Masked | Absent::Refused));
-    let lacks = report.results.iter().any(|result| hidden(&result.value));
+fn status(report: &Report, contents: Contents<'_>) -> String {
+    let lacks = report.results.iter().any(|result| is_hidden(&result.value, contents));
     if lacks && !matches!(report.status, ReportStatus::Registered | ReportStatus::Cancelled) {
         return "A".to_owned();
     }

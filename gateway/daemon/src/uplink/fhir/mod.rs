@@ -1,47 +1,28 @@
-//! One delivery: read, chosen, rendered, sent, settled.
+//! Over FHIR: chosen, rendered, sent as one transaction, halved where the server refuses it.
+
+mod http;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
-use buffer::{
-    Buffer, DeadResource, Delivery, DeliveryId, DeliveryState, LaneHead, Read, Receipt, RecordRef, Settled,
-    SettledAs, StateError, Tx, Urgency,
-};
+use buffer::{DeadResource, Delivery, DeliveryId, LaneHead, Read, RecordRef, SettledAs, StateError, Urgency};
 use deliver::{Attempt, Choice, Class, Ended, EntryEnd, Item, Step, choose, classify, retry_after};
 use feed::CaptureId;
 use model::{Position, Record, RecordId, RecordKind};
 use render::fhir::{self, Entry, Refused, Stage};
 use ring::digest::{SHA256, digest};
 
-use super::Settings;
-use super::air::{Aboard, Air};
-use super::http::Answer;
+pub use http::{Endpoint, EndpointError};
 
-/// Records whose state at the destination is known since the start. Beyond it everything is asked for anew.
-const KNOWN: usize = 200_000;
+use super::air::Aboard;
+use super::flight::{Sender, Stop, Tally, ended, retry, waiting};
+use http::Answer;
 
-/// Sends deliveries. Shared by the flights of one destination.
-pub(super) struct Sender {
-    buffer: Buffer,
-    clock: crate::Clock,
-    /// Records that were read back or sent since the start.
-    known: Mutex<BTreeSet<RecordId>>,
-    air: Air,
-}
-
-/// How a flight ended.
-pub(super) struct Flight {
-    pub(super) ended: Ended,
-    pub(super) delivered: bool,
-    pub(super) failure: Option<String>,
-    pub(super) bytes: u64,
-}
-
-impl Flight {
-    /// A flight that panicked: its lane rests, the others go on.
-    pub(super) fn failed_inside() -> Self {
-        Self { ended: Ended::Lane, delivered: false, failure: Some("internal".to_owned()), bytes: 0 }
-    }
+/// A FHIR destination.
+pub struct Way {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// What rendering needs to know.
+    pub site: fhir::Site,
 }
 
 /// A record to be sent, with what the destination is known to have of it.
@@ -55,83 +36,29 @@ struct Parcel {
     ground: bool,
 }
 
-/// What has been sent so far.
+/// What the destination refused of a delivery as a whole.
 #[derive(Default)]
-struct Tally {
-    bytes: u64,
-    digest: Option<[u8; 32]>,
-    status: u16,
-    resources: u32,
-    sent: Vec<(RecordId, Position)>,
-    dead: Vec<DeadResource>,
+struct Refusals {
     /// A main resource was refused: the delivery is dead, for this reason.
-    main_dead: Option<String>,
+    main: Option<String>,
     /// The person was refused: everything of the lane is held.
-    ground_dead: bool,
-}
-
-/// Why a flight stops before it is settled.
-enum Stop {
-    Retry(Ended, String),
-    State(StateError),
-}
-
-impl From<StateError> for Stop {
-    fn from(error: StateError) -> Self {
-        Self::State(error)
-    }
+    ground: bool,
 }
 
 impl Sender {
-    pub(super) fn new(buffer: Buffer, clock: crate::Clock) -> Self {
-        Self { buffer, clock, known: Mutex::default(), air: Air::default() }
-    }
-
-    /// Delivers the head of a lane, which was tried `tries` times in vain.
-    ///
-    /// With `urgency` the caller says whether others wait for this one: a settled delivery that lingers keeps its place
-    /// among those in flight.
-    pub(super) async fn deliver(
+    /// Delivers over FHIR; true when the destination took it.
+    pub(super) async fn over_fhir(
         &self,
-        settings: &Settings,
-        head: LaneHead,
-        tries: u32,
-        urgency: Urgency,
-    ) -> Flight {
-        let id = head.head;
-        let mut tally = Tally::default();
-        match self.try_deliver(settings, head, tries, urgency, &mut tally).await {
-            Ok(delivered) => Flight { ended: Ended::Settled, delivered, failure: None, bytes: tally.bytes },
-            Err(Stop::Retry(ended, failure)) => {
-                Flight { ended, delivered: false, failure: Some(failure), bytes: tally.bytes }
-            }
-            // Somebody settled it meanwhile (a discard): the lane goes on.
-            Err(Stop::State(StateError::NotWaiting(_) | StateError::NoDelivery(_))) => {
-                Flight { ended: Ended::Settled, delivered: false, failure: None, bytes: tally.bytes }
-            }
-            Err(Stop::State(error)) => {
-                log::error!("delivery {}: the state failed: {error}", id.0);
-                let failure = Some("state".to_owned());
-                Flight {
-                    ended: Ended::Destination { after: None },
-                    delivered: false,
-                    failure,
-                    bytes: tally.bytes,
-                }
-            }
-        }
-    }
-
-    async fn try_deliver(
-        &self,
-        settings: &Settings,
+        way: &Way,
+        number: u16,
         LaneHead { lane, head: id, .. }: LaneHead,
         tries: u32,
         urgency: Urgency,
         tally: &mut Tally,
     ) -> Result<bool, Stop> {
-        let (delivery, parcels, _aboard) = self.load(settings.number, lane, id).await?;
-        let mut chosen = self.choose(settings, &delivery, parcels).await?;
+        let mut refusals = Refusals::default();
+        let (delivery, parcels, _aboard) = self.load_fhir(number, lane, id).await?;
+        let mut chosen = self.choose(way, &delivery, parcels).await?;
         if !chosen.iter().any(|parcel| !parcel.ground) {
             self.settle(id, SettledAs::Superseded, "newer", urgency, tally).await?;
             return Ok(false);
@@ -140,7 +67,7 @@ impl Sender {
         // Each round a refused part is reduced further; two stages and the whole make three.
         let mut rounds = 3;
         loop {
-            let dead = self.round(settings, &delivery, &chosen, tries, tally).await?;
+            let dead = self.round(way, &delivery, &chosen, tries, tally, &mut refusals).await?;
             if dead.is_empty() {
                 break;
             }
@@ -159,12 +86,12 @@ impl Sender {
             }
             chosen.retain(|parcel| tally.dead.iter().any(|dead| dead.record == parcel.record.id));
         }
-        let (state, reason) = match (&tally.main_dead, tally.dead.is_empty()) {
+        let (state, reason) = match (&refusals.main, tally.dead.is_empty()) {
             (Some(reason), _) => (SettledAs::Dead, reason.clone()),
             (None, true) => (SettledAs::Delivered, String::new()),
             (None, false) => (SettledAs::Delivered, "partial".to_owned()),
         };
-        if tally.ground_dead {
+        if refusals.ground {
             let (key, at) = (delivery.lane_key(), (self.clock)());
             let held =
                 self.buffer.state().run(Urgency::Now, move |tx| tx.hold_lane(&key, "person-refused", at));
@@ -175,7 +102,7 @@ impl Sender {
     }
 
     /// Reads a delivery and the records that it needs, and keeps other flights from carrying them.
-    async fn load(
+    async fn load_fhir(
         &self,
         destination: u16,
         lane: [u8; 16],
@@ -184,11 +111,7 @@ impl Sender {
         loop {
             let since = self.air.landings();
             let load = self.buffer.state().read(move |read| {
-                let delivery = read.delivery(id)?.ok_or(StateError::NoDelivery(id))?;
-                // A merge may have moved it to another lane since it was read: there it waits for its turn.
-                if delivery.state != DeliveryState::Waiting || delivery.lane != lane {
-                    return Err(StateError::NotWaiting(id));
-                }
+                let delivery = waiting(read, id, lane)?;
                 let parcels = parcels(read, destination, &delivery)?;
                 Ok((delivery, parcels))
             });
@@ -203,7 +126,7 @@ impl Sender {
     /// What of the delivery is still to be sent, the records that others need first.
     async fn choose(
         &self,
-        settings: &Settings,
+        way: &Way,
         delivery: &Delivery,
         parcels: Vec<Parcel>,
     ) -> Result<Vec<Parcel>, Stop> {
@@ -221,7 +144,7 @@ impl Sender {
             let theirs = self.is_known(parcel.record.id).then_some(parcel.sent);
             let choice = match choose(theirs) {
                 Choice::AskFirst => {
-                    let theirs = self.ask(settings, &parcel.record).await?;
+                    let theirs = self.ask(way, &parcel.record).await?;
                     self.know(parcel.record.id);
                     choose(Some(theirs))
                 }
@@ -235,9 +158,9 @@ impl Sender {
     }
 
     /// Asks the destination at which position it has a record.
-    async fn ask(&self, settings: &Settings, record: &Record) -> Result<Option<Position>, Stop> {
+    async fn ask(&self, way: &Way, record: &Record) -> Result<Option<Position>, Stop> {
         let resource = format!("{}/{}", fhir::main_type(record.body.kind()), record.id);
-        match settings.endpoint.get(&resource).await {
+        match way.endpoint.get(&resource).await {
             Ok(answer) if answer.status == 200 => Ok(fhir::position_of(&answer.body)),
             Ok(answer) if matches!(answer.status, 404 | 410) => Ok(None),
             Ok(answer) => {
@@ -251,15 +174,16 @@ impl Sender {
     /// Sends the records once, halving where needed. Gives the parts that were refused and how they are reduced next.
     async fn round(
         &self,
-        settings: &Settings,
+        way: &Way,
         delivery: &Delivery,
         parcels: &[Parcel],
         tries: u32,
         tally: &mut Tally,
+        refusals: &mut Refusals,
     ) -> Result<Vec<(RecordId, RecordId, Stage, String)>, Stop> {
         let entries: Vec<Entry> = parcels
             .iter()
-            .flat_map(|parcel| fhir::record(&parcel.record, &settings.site, &parcel.refused))
+            .flat_map(|parcel| fhir::record(&parcel.record, &way.site, &parcel.refused))
             .collect();
         let mut attempt = Attempt::new(items(&entries, parcels), tries);
         let mut nth = 0;
@@ -269,14 +193,14 @@ impl Sender {
                     nth += 1;
                     let request = format!("{}.{}.{nth}", delivery.capture, delivery.id.0);
                     let bundle = fhir::bundle(group.iter().map(|n| &entries[*n]));
-                    let sent = settings.endpoint.post(&bundle, &request).await;
+                    let sent = way.endpoint.post(&bundle, &request).await;
                     let (answer, bytes) = match sent {
                         Ok(sent) => sent,
                         Err(failure) => return Err(retry(Class::from(failure), failure.code().to_owned())),
                     };
                     tally.bytes += bytes;
                     tally.digest = digest(&SHA256, &bundle).as_ref().try_into().ok();
-                    tally.status = answer.status;
+                    tally.answer = answer.status.to_string();
                     if let Some(step) = self.take(&mut attempt, &answer, group.len()) {
                         let failure = format!("HTTP {}", answer.status);
                         return Err(match step {
@@ -290,7 +214,7 @@ impl Sender {
                 Step::RetryLane => return Err(Stop::Retry(Ended::Lane, "again".to_owned())),
             }
         }
-        Ok(self.account(&entries, attempt.ends(), parcels, tally))
+        Ok(self.account(&entries, attempt.ends(), parcels, tally, refusals))
     }
 
     /// Hands an answer to the machine.
@@ -325,6 +249,7 @@ impl Sender {
         ends: &[Option<EntryEnd>],
         parcels: &[Parcel],
         tally: &mut Tally,
+        refusals: &mut Refusals,
     ) -> Vec<(RecordId, RecordId, Stage, String)> {
         let mut reduced = Vec::new();
         for (entry, end) in entries.iter().zip(ends) {
@@ -355,39 +280,18 @@ impl Sender {
                     }));
                 }
                 Some(EntryEnd::Dead(reason)) => {
-                    tally.ground_dead |= entry.kind == "Patient";
-                    tally.main_dead.get_or_insert_with(|| format!("{}:{reason}", entry.kind));
+                    refusals.ground |= entry.kind == "Patient";
+                    refusals.main.get_or_insert_with(|| format!("{}:{reason}", entry.kind));
                 }
                 // It is written anew without what was refused, and goes in the next round.
                 Some(EntryEnd::Stale) => {}
                 Some(EntryEnd::Held) | None => {
-                    tally.main_dead.get_or_insert_with(|| "held".to_owned());
+                    refusals.main.get_or_insert_with(|| "held".to_owned());
                 }
             }
         }
         // Nothing can be mended by reducing parts of what is dead as a whole.
-        if tally.main_dead.is_some() { Vec::new() } else { reduced }
-    }
-
-    async fn settle(
-        &self,
-        id: DeliveryId,
-        state: SettledAs,
-        reason: &str,
-        urgency: Urgency,
-        tally: &mut Tally,
-    ) -> Result<(), StateError> {
-        let at = (self.clock)();
-        let receipt = tally.digest.map(|digest| Receipt {
-            at,
-            digest,
-            bytes: tally.bytes,
-            resources: tally.resources,
-            status: tally.status,
-        });
-        let (sent, dead) = (core::mem::take(&mut tally.sent), core::mem::take(&mut tally.dead));
-        let settled = Settled { state, reason: reason.to_owned(), at, receipt, sent, dead };
-        self.buffer.state().run(urgency, move |tx: &mut Tx<'_>| tx.settle(id, &settled)).await
+        if refusals.main.is_some() { Vec::new() } else { reduced }
     }
 
     fn class_of(&self, answer: &Answer) -> (Class, String) {
@@ -399,18 +303,6 @@ impl Sender {
 
     fn retry_after(&self, answer: &Answer) -> Option<std::time::Duration> {
         answer.retry_after.as_deref().and_then(|value| retry_after(value, (self.clock)()))
-    }
-
-    fn is_known(&self, record: RecordId) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&record)
-    }
-
-    fn know(&self, record: RecordId) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN {
-            known.clear();
-        }
-        known.insert(record);
     }
 }
 
@@ -525,18 +417,6 @@ impl Parcel {
 
 fn capture_of(position: Position) -> CaptureId {
     position.capture
-}
-
-fn ended(class: Class) -> Ended {
-    match class {
-        Class::Transient { after } => Ended::Destination { after },
-        Class::Bounded => Ended::Lane,
-        _ => Ended::Destination { after: None },
-    }
-}
-
-fn retry(class: Class, failure: String) -> Stop {
-    Stop::Retry(ended(class), failure)
 }
 
 /// A refusal as a code: the status, and the code of the first issue. What the server says in words stays there.
