@@ -201,8 +201,10 @@ impl Hospital {
         let (visit, mut pid) = (format!("{}^^^HIS", person.visit), person.pid());
         pv1[19] = &visit;
         pid.push_str(&format!("|||||ZH{}^^^HIS", person.number));
-        let mut segments =
-            format!("EVN|A08|{time}\r{pid}\r{}\rPV2|||^胸痛|||||20261101|20261110120000", pv1.join("|"));
+        let mut segments = format!(
+            "EVN|A08|{time}\r{pid}\r{}\rPV2|||^胸痛|||||20261101|20261110120000\rNK1|1|王芳|MTH^母亲^HL70063|南京路1号^^杭州|13900000000||C^紧急联系人",
+            pv1.join("|")
+        );
         for diagnosis in diagnoses {
             segments.push_str(&format!("\rDG1|{diagnosis}"));
         }

@@ -67,6 +67,7 @@ struct Group<'m> {
     pv1: Option<Segment<'m>>,
     pv2: Option<Segment<'m>>,
     dg1: Vec<Segment<'m>>,
+    nk1: Vec<Segment<'m>>,
 }
 
 impl<'m> Group<'m> {
@@ -86,6 +87,7 @@ impl<'m> Group<'m> {
                     pv1: None,
                     pv2: None,
                     dg1: Vec::new(),
+                    nk1: Vec::new(),
                 });
                 continue;
             }
@@ -93,12 +95,21 @@ impl<'m> Group<'m> {
             match segment.name() {
                 "MRG" if moves(event) && !group.mrg.is_empty() => {
                     let pid = group.pid;
-                    groups.push(Self { pid, mrg: vec![segment], evn, pv1: None, pv2: None, dg1: Vec::new() });
+                    groups.push(Self {
+                        pid,
+                        mrg: vec![segment],
+                        evn,
+                        pv1: None,
+                        pv2: None,
+                        dg1: Vec::new(),
+                        nk1: Vec::new(),
+                    });
                 }
                 "MRG" => group.mrg.push(segment),
                 "PV1" => group.pv1 = group.pv1.or(Some(segment)),
                 "PV2" => group.pv2 = group.pv2.or(Some(segment)),
                 "DG1" => group.dg1.push(segment),
+                "NK1" => group.nk1.push(segment),
                 _ => {}
             }
         }
@@ -129,6 +140,7 @@ fn change(group: &Group<'_>, frame: &Frame<'_>, context: &Context) -> Result<Cha
         }
     }
     let mut person = patient::change(group.pid, times, context);
+    person.contacts = patient::contacts(&group.nk1);
     person.deleted = Some(trigger.event == "A29");
     let prior = Prior::read(&group.mrg, context);
     let (merge, renumber) = (merges(&trigger.event), renumbers(&trigger.event));

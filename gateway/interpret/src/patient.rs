@@ -2,11 +2,13 @@
 
 use hl7::{Repetition, Segment};
 use model::{
-    Address, Field, Identifier, IdentifierKind, Mark, PersonChange, PersonName, ResidentId, Sex, Validity,
+    Address, Contact, Field, Identifier, IdentifierKind, Mark, PersonChange, PersonName, ResidentId, Sex,
+    Validity,
 };
 
 use crate::context::Meaning;
 use crate::field::{Times, text, tri};
+use crate::visit::local;
 use crate::{Context, doubt};
 
 /// Reads a PID segment.
@@ -29,6 +31,15 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
         sex,
         addresses,
         phones,
+        aliases: tri(pid.field(9), "PID-9", &mut marks, |field| {
+            all(field.repetitions().filter_map(self::name))
+        }),
+        contacts: Field::Absent,
+        multiple_birth: tri(pid.field(24), "PID-24", &mut marks, |field| match field.text().trim() {
+            "Y" => Some(true),
+            "N" => Some(false),
+            _ => None,
+        }),
         deceased: deceased(pid, times, &mut marks),
         deleted: None,
         marks,
@@ -169,6 +180,28 @@ fn address(repetition: Repetition<'_>) -> Option<Address> {
 fn phone(repetition: Repetition<'_>) -> Option<String> {
     // XTN.1 is the whole number in old versions, XTN.12 in new ones.
     text(repetition.component(1)).or_else(|| text(repetition.component(12)))
+}
+
+/// NK1: those beside the person. A message that has any has all of them; a null in place of the first means that there is none.
+pub(crate) fn contacts(nk1: &[Segment<'_>]) -> Field<Vec<Contact>> {
+    if nk1.iter().any(|nk1| nk1.field(1).is_null() || nk1.field(2).is_null()) {
+        return Field::Null;
+    }
+    all(nk1.iter().filter_map(|nk1| contact(*nk1))).into()
+}
+
+fn contact(nk1: Segment<'_>) -> Option<Contact> {
+    let phones = [nk1.field(5), nk1.field(6)];
+    let contact = Contact {
+        name: best_name(nk1.field(2).repetitions()),
+        relationship: local(nk1.field(3).first(), "NK1-3"),
+        role: local(nk1.field(7).first(), "NK1-7"),
+        phones: phones.iter().flat_map(|field| field.repetitions().filter_map(phone)).collect(),
+        address: address(nk1.field(4).first()),
+    };
+    // Without a way to reach or to name it there is nothing to be told.
+    let said = contact.name.is_some() || !contact.phones.is_empty() || contact.address.is_some();
+    said.then_some(contact)
 }
 
 fn deceased(pid: Segment<'_>, times: &Times<'_>, marks: &mut Vec<Mark>) -> Field<Option<model::PartialTime>> {

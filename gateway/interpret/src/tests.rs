@@ -159,6 +159,84 @@ fn diagnoses_are_a_list_of_their_kind_unless_each_says_what_is_done() {
 }
 
 #[test]
+fn moves_say_what_goes_from_whom_to_whom_and_each_visit_is_a_group() {
+    use model::StepKind;
+    let pid = |account: &str| format!("PID|1||M1^^^HIS^MR{}{account}", "|".repeat(15));
+    let pv1 = |visit: &str| format!("PV1|1|I{}{visit}^^^HIS", "|".repeat(17));
+    let steps = |event: &str, segments: &str| -> Vec<(Vec<String>, Vec<String>)> {
+        let told = |kind: &StepKind| match kind {
+            StepKind::NumberMoves(number) => vec!["number".to_owned(), number.value.clone()],
+            StepKind::AccountMoves(number) => vec!["account".to_owned(), number.value.clone()],
+            StepKind::VisitMoves(number) => vec!["visit".to_owned(), number.value.clone()],
+            StepKind::AccountIs { old, new }
+            | StepKind::VisitIs { old, new }
+            | StepKind::VisitGoesOn { old, new }
+            | StepKind::VisitsAreOne { lost: old, kept: new } => vec![old.value.clone(), new.value.clone()],
+            StepKind::Linked => vec!["linked".to_owned()],
+            StepKind::Unlinked => vec!["unlinked".to_owned()],
+        };
+        let steps = changes(&adt(event, segments)).into_iter().flat_map(|change| change.steps);
+        steps.map(|s| (told(&s.kind), s.from.into_iter().map(|n| n.value).collect())).collect()
+    };
+    let step = |what: &[&str], from: &[&str]| {
+        let owned = |all: &[&str]| all.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        (owned(what), owned(from))
+    };
+    let two = format!(
+        "{}\rMRG|M2^^^HIS^MR||||V1^^^HIS\r{}\rMRG|M3^^^HIS^MR||||V2^^^HIS\r{}",
+        pid(""),
+        pv1("V1"),
+        pv1("V2")
+    );
+    assert_eq!(steps("A45", &two), [step(&["visit", "V1"], &["M2"]), step(&["visit", "V2"], &["M3"])]);
+    let visits: Vec<_> =
+        changes(&adt("A45", &two)).into_iter().map(|c| c.encounter.unwrap().number.value).collect();
+    assert_eq!(visits, ["V1", "V2"]);
+    for (event, segments, right) in [
+        ("A44", format!("{}\rMRG|M2^^^HIS^MR||A1^^^HIS", pid("A1^^^HIS")), step(&["account", "A1"], &["M2"])),
+        ("A41", format!("{}\rMRG|||A1^^^HIS", pid("A2^^^HIS")), step(&["A1", "A2"], &[])),
+        ("A49", format!("{}\rMRG|M1^^^HIS^MR||A1^^^HIS", pid("A2^^^HIS")), step(&["A1", "A2"], &["M1"])),
+        ("A42", format!("{}\rMRG|||||V1^^^HIS\r{}", pid(""), pv1("V2")), step(&["V1", "V2"], &[])),
+        ("A50", format!("{}\rMRG|||||V1^^^HIS\r{}", pid(""), pv1("V2")), step(&["V1", "V2"], &[])),
+        ("A06", format!("{}\rMRG|||||V1^^^HIS\r{}", pid(""), pv1("V2")), step(&["V1", "V2"], &[])),
+        ("A43", format!("{}\rMRG|M2^^^HIS^MR", pid("")), step(&["number", "M2"], &[])),
+        ("A24", format!("PID|1||M9^^^HIS^MR\r{}", pid("")), step(&["linked"], &["M9"])),
+        ("A37", format!("PID|1||M9^^^HIS^MR\r{}", pid("")), step(&["unlinked"], &["M9"])),
+    ] {
+        assert_eq!(steps(event, &segments), [right], "{event}");
+    }
+    for (event, segments, reason) in [
+        ("A45", format!("{}\rMRG|||||V1\r{}", pid(""), pv1("V1")), Reason::NoPriorNumber),
+        ("A45", format!("{}\rMRG|M2^^^HIS^MR", pid("")), Reason::NoPriorVisit),
+        ("A42", format!("{}\rMRG|M1^^^HIS^MR\r{}", pid(""), pv1("V2")), Reason::NoPriorVisit),
+        ("A41", format!("{}\rMRG|||A1^^^HIS", pid("A1^^^HIS")), Reason::MergeSelf),
+        ("A43", format!("{}\rMRG|M1^^^HIS^MR", pid("")), Reason::NoMoveTarget),
+        ("A24", pid(""), Reason::NoSecondPerson),
+    ] {
+        assert_eq!(interpreted(&adt(event, &segments)), Interpretation::Quarantine(reason), "{event}");
+    }
+}
+
+#[test]
+fn those_beside_a_person_are_read_and_their_numbers_are_never_the_persons() {
+    let fields = "|\u{5c0f}\u{5a1c}|||||||||||||||Y|2".trim_start_matches('|');
+    let pid = format!("PID|1||M1^^^HIS^MR||\u{5f20}\u{5f22}||2020|F|{fields}");
+    let kin = "NK1|1|\u{738b}^\u{82b3}|MTH^\u{6bcd}\u{4eb2}^HL70063|\u{5357}\u{4eac}\u{8def}|13900000000~13900000001|0571|C\rNK1|2|||||";
+    let person = changed(&adt("A28", &format!("{pid}\r{kin}"))).person;
+    assert_eq!(person.aliases.value().map(|all| all[0].full()).as_deref(), Some("\u{5c0f}\u{5a1c}"));
+    assert_eq!((person.multiple_birth, person.birth_order.as_deref()), (Field::Value(true), Some("2")));
+    let contacts = person.contacts.value().unwrap();
+    assert_eq!(contacts.len(), 1, "one that says nothing is none");
+    let systems = [&contacts[0].relationship, &contacts[0].role]
+        .map(|coded| coded.as_ref().unwrap().codings[0].system.clone().unwrap());
+    assert_eq!(systems, ["HL70063", "NK1-7"]);
+    assert_eq!(contacts[0].phones, ["13900000000", "13900000001", "0571"]);
+    assert_eq!(person.phones, Field::Absent);
+    let said = |segments: &str| changed(&adt("A28", &format!("{pid}\r{segments}"))).person.contacts;
+    assert_eq!((said("NK1|\"\""), said("NTE|1")), (Field::Null, Field::Absent));
+}
+
+#[test]
 fn null_deletes_absent_leaves_and_odd_is_marked() {
     let person = changed(&adt("A08", "PID|1||M1^^^HIS^MR||||20261399|\"\"|||\"\"||")).person;
     assert_eq!((person.name, person.sex, person.addresses), (Field::Absent, Field::Null, Field::Null));

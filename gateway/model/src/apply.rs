@@ -51,6 +51,9 @@ impl Person {
         change.sex.apply(&mut self.sex);
         change.addresses.apply(&mut self.addresses);
         change.phones.apply(&mut self.phones);
+        change.aliases.apply(&mut self.aliases);
+        change.contacts.apply(&mut self.contacts);
+        change.multiple_birth.apply(&mut self.multiple_birth);
         change.deceased.apply(&mut self.deceased);
         self.deleted = change.deleted.unwrap_or(self.deleted);
     }

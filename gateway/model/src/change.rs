@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Attachment, Attending, Coded, DiagnosisKind, EncounterStatus, Field, Identifier, Mark, Number,
-    PartialTime, PersonName, Report, Sex,
+    Address, Attachment, Attending, Coded, Contact, DiagnosisKind, EncounterStatus, Field, Identifier, Mark,
+    Number, PartialTime, PersonName, Report, Sex,
 };
 
 /// What one capture states, or one of its groups where it is about several persons.
@@ -118,6 +118,12 @@ pub struct PersonChange {
     pub addresses: Field<Vec<Address>>,
     /// Telephone numbers.
     pub phones: Field<Vec<String>>,
+    /// Other names.
+    pub aliases: Field<Vec<PersonName>>,
+    /// Next of kin and others beside the person.
+    pub contacts: Field<Vec<Contact>>,
+    /// Whether it was one of several children of one birth.
+    pub multiple_birth: Field<bool>,
     /// Whether and when the person died.
     pub deceased: Field<Option<PartialTime>>,
     /// Whether the source deleted the person (A29) or says that it did not; none where it says neither.

@@ -8,6 +8,7 @@ mod attachment;
 pub mod base64;
 mod change;
 mod coded;
+mod contact;
 mod document;
 mod encounter;
 mod field;
@@ -33,6 +34,7 @@ pub use change::{
     Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Step, StepKind, Trigger, VisitStep,
 };
 pub use coded::{Coded, Coding};
+pub use contact::Contact;
 pub use document::Document;
 pub use encounter::{
     Attending, Diagnosis, DiagnosisKind, DiagnosisState, EarlierClass, EarlierLocation, Encounter,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Identifier, PartialTime, PersonId, PersonName, Position, Sex, Trust};
+use crate::{Contact, Identifier, PartialTime, PersonId, PersonName, Position, Sex, Trust};
 
 /// What is held about a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,15 @@ pub struct Person {
     /// Telephone numbers as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phones: Option<Vec<String>>,
+    /// Other names (PID-9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<Vec<PersonName>>,
+    /// Next of kin and others beside the person (NK1). Their numbers say nothing about who the person is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contacts: Option<Vec<Contact>>,
+    /// Whether it was one of several children of one birth (PID-24).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiple_birth: Option<bool>,
     /// When the person died, where only that is known: an empty statement that it happened.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "stated")]
     pub deceased: Option<Option<PartialTime>>,

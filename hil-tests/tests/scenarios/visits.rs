@@ -172,6 +172,9 @@ fn a_visit_shows_its_doctors_its_department_and_all_its_numbers() {
     let mut hospital = Hospital::new("V", 1);
     let person = Person::numbered(1);
     assert_eq!(house.fate(&hospital.update(&person, &[])), "delivered");
+    let patient = &house.at_platform("Patient")[0];
+    assert_eq!(patient["contact"][0]["name"]["text"], "王芳");
+    assert_eq!(patient["contact"][0]["telecom"][0]["value"], "13900000000");
     let told = visit(&house);
     let roles: Vec<_> = told["participant"]
         .as_array()

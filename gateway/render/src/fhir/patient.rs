@@ -1,15 +1,19 @@
 //! A person as a Patient.
 
 use model::{
-    Address, Document, IdentifierKind, PartialTime, Person, PersonId, PersonName, RecordId, Sex, Trust,
+    Address, Coded, Contact, Document, IdentifierKind, PartialTime, Person, PersonId, PersonName, RecordId,
+    Sex, Trust,
 };
 
+use super::coded::concept;
 use super::datatype::{Coding, Concept, Identifier, Period, Reference, When};
 use super::render::{IDENTIFIER_TYPE, Scene};
 use super::resource::{
-    Address as FhirAddress, ContactPoint, DatedIdentifier, HumanName, Patient, PatientLink, RelatedPerson,
+    Address as FhirAddress, ContactPoint, DatedIdentifier, HumanName, Patient, PatientContact, PatientLink,
+    RelatedPerson,
 };
 use super::text::{clean, code, percent_encoded};
+use super::trace::Marks;
 use super::{Entry, ResourceType, Site};
 
 /// Resident ID numbers (WS 363).
@@ -34,17 +38,23 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
         marks.add("stub");
     }
     let deceased = person.deceased.as_ref();
+    let order = person.birth_order.as_deref().and_then(|order| order.trim().parse().ok()).filter(|n| *n > 0);
+    let order = order.filter(|_| person.multiple_birth != Some(false));
+    let contacts = person.contacts.iter().flatten().filter_map(|c| contact(scene, c, &mut marks)).collect();
     let patient = Patient {
         head: scene.head(ResourceType::Patient, id, &marks),
         identifier: identifiers(person, scene.site),
         active: (person.deleted || person.replaced_by.is_some()).then_some(false),
-        name: person.name.as_ref().and_then(name).into_iter().collect(),
-        telecom: phones(person),
+        name: person.name.iter().chain(person.aliases.iter().flatten()).filter_map(name).collect(),
+        telecom: phones(person.phones.as_deref().unwrap_or_default()),
         gender: person.sex.map(gender),
         birth_date: person.birth.as_ref().map(PartialTime::to_date),
         deceased_boolean: deceased.and_then(|when| when.is_none().then_some(true)),
         deceased_date_time: deceased.and_then(Option::as_ref).map(When),
         address: person.addresses.iter().flatten().filter_map(address).collect(),
+        multiple_birth_boolean: person.multiple_birth.filter(|_| order.is_none()),
+        multiple_birth_integer: order,
+        contact: contacts,
         managing_organization: scene.organization(),
         link: links(person),
     };
@@ -169,9 +179,22 @@ fn name(name: &PersonName) -> Option<HumanName<'_>> {
     })
 }
 
-fn phones(person: &Person) -> Vec<ContactPoint<'_>> {
+fn phones(phones: &[String]) -> Vec<ContactPoint<'_>> {
     let point = |phone| Some(ContactPoint { system: "phone", value: clean(phone)? });
-    person.phones.iter().flatten().filter_map(|phone| point(phone)).collect()
+    phones.iter().filter_map(|phone| point(phone)).collect()
+}
+
+/// Who is beside the person. FHIR wants a name, a number or an address of each (pat-1).
+fn contact<'a>(scene: &Scene<'_>, contact: &'a Contact, marks: &mut Marks<'_>) -> Option<PatientContact<'a>> {
+    let mut coded = |coded: &'a Option<Coded>, element| {
+        coded.as_ref().and_then(|coded| concept(coded, scene.site, element, marks))
+    };
+    let relationship = [coded(&contact.relationship, "NK1-3"), coded(&contact.role, "NK1-7")];
+    let name = contact.name.as_ref().and_then(name);
+    let (telecom, address) = (phones(&contact.phones), contact.address.as_ref().and_then(address));
+    let said = name.is_some() || !telecom.is_empty() || address.is_some();
+    let relationship = relationship.into_iter().flatten().collect();
+    said.then_some(PatientContact { relationship, name, telecom, address })
 }
 
 const fn gender(sex: Sex) -> &'static str {

@@ -44,6 +44,12 @@ pub(crate) struct Patient<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) address: Vec<Address<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) multiple_birth_boolean: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) multiple_birth_integer: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) contact: Vec<PatientContact<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) managing_organization: Option<Reference<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) link: Vec<PatientLink<'a>>,
@@ -65,6 +71,18 @@ pub(crate) struct RelatedPerson<'a> {
     pub(crate) identifier: Vec<DatedIdentifier<'a>>,
     pub(crate) patient: Reference<'a>,
     pub(crate) relationship: Vec<Concept<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PatientContact<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) relationship: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<HumanName<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) telecom: Vec<ContactPoint<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<Address<'a>>,
 }
 
 #[derive(Serialize)]

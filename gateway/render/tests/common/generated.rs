@@ -206,11 +206,17 @@ fn person() -> BoxedStrategy<Body> {
     });
     let sex = of(prop_oneof![Just(Sex::Female), Just(Sex::Male), Just(Sex::Other), Just(Sex::Unknown)]);
     let more = (of(vec(address, 0..2)), of(vec(text(), 0..2)), of(of(time())), any::<bool>());
-    (vec(held, 0..4), name, of(time()), sex, more)
-        .prop_map(|(identifiers, name, birth, sex, more)| {
+    let contact = (name.clone(), of(coded()), vec(text(), 0..2)).prop_map(|(name, relationship, phones)| {
+        model::Contact { name, role: relationship.clone(), relationship, phones, address: None }
+    });
+    let beside = (of(vec(contact, 0..3)), of(text()), of(any::<bool>()));
+    (vec(held, 0..4), name, of(time()), sex, more, beside)
+        .prop_map(|(identifiers, name, birth, sex, more, beside)| {
+            let (contacts, birth_order, multiple_birth) = beside;
             let (addresses, phones, deceased, authoritative) = more;
             let deleted = !authoritative;
             Body::Person(Box::new(Person {
+                aliases: name.clone().map(|name| vec![name]),
                 identifiers,
                 name,
                 birth,
@@ -218,6 +224,9 @@ fn person() -> BoxedStrategy<Body> {
                 addresses,
                 phones,
                 deceased,
+                contacts,
+                birth_order,
+                multiple_birth,
                 replaced_by: deleted.then(|| model::PersonId::from_bytes([9; 16])),
                 deleted,
                 authoritative,

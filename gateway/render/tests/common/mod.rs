@@ -113,6 +113,21 @@ pub(crate) fn person() -> Record {
             }]),
             phones: Some(vec![" 13800000000 ".to_owned(), String::new()]),
             deceased: Some(None),
+            aliases: Some(vec![PersonName {
+                family: Some("\u{5c0f}\u{5f22}".to_owned()),
+                ..PersonName::default()
+            }]),
+            multiple_birth: Some(true),
+            contacts: Some(vec![model::Contact {
+                name: Some(PersonName {
+                    family: Some("\u{738b}\u{82b3}".to_owned()),
+                    ..PersonName::default()
+                }),
+                relationship: Some(Coded::of("MTH", Some("\u{6bcd}\u{4eb2}"), Some("HL70063"))),
+                role: Some(Coded::of("C", None, Some("NK1-7"))),
+                phones: vec!["13900000000".to_owned()],
+                address: None,
+            }]),
             authoritative: true,
             ..Person::default()
         })),
