@@ -344,6 +344,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn cut_in_two_at_any_byte_a_stream_gives_the_same_events() {
+        let stream = b"log\r\x0bone\x1ctwo\x1c\r\x0bthree\x1c\n\x1c\r\x0bfour\x1c\x0bcut off\x0b\x1c\r\x0bfive\x1c\r\x1c\r\x0bhalf";
+        let events = |pieces: &[&[u8]]| {
+            let mut framer = Framer::new(64);
+            let mut events = Vec::new();
+            for piece in pieces {
+                framer.push(piece);
+                events.extend(core::iter::from_fn(|| framer.next()));
+            }
+            events.extend(core::iter::from_fn(|| framer.close()));
+            events
+        };
+        let whole = events(&[stream]);
+        let messages = whole.iter().filter(|event| matches!(event, Event::Message { .. })).count();
+        assert_eq!(messages, 4, "{whole:?}");
+        for at in 0..=stream.len() {
+            let (one, two) = stream.split_at(at);
+            assert_eq!(events(&[one, two]), whole, "cut at {at}");
+        }
+        let bytes: Vec<&[u8]> = stream.chunks(1).collect();
+        assert_eq!(events(&bytes), whole);
+    }
+
     proptest! {
         #[test]
         fn any_chunking_gives_the_same_events(
