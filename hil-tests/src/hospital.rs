@@ -254,6 +254,64 @@ impl Hospital {
         self.message(&format!("ADT^{event}"), &segments)
     }
 
+    /// An order for services (code and name) under one number; `control` is ORC-1, `status` ORC-5. Without services only
+    /// the number is named.
+    pub fn order(
+        &mut self,
+        control: &str,
+        status: &str,
+        person: &Person,
+        number: &str,
+        services: &[(&str, &str)],
+    ) -> (String, Vec<u8>) {
+        let time = self.time();
+        let orc = format!("ORC|{control}|P{number}||G{number}|{status}||||{time}|||D7^李明");
+        let mut segments = format!("{}\r{orc}", person.pid());
+        for (n, (code, name)) in services.iter().enumerate() {
+            segments.push_str(&format!(
+                "\rOBR|{}|P{number}||{code}^{name}^L|S||20261102090000||||||空腹||BLD&全血\rDG1|1||R50.9^发热^I10|||W",
+                n + 1
+            ));
+        }
+        self.message("ORM^O01", &segments)
+    }
+
+    /// An appointment of half an hour with a doctor in a room; `ordered` is the number of the order it is for.
+    pub fn appointment(
+        &mut self,
+        event: &str,
+        person: &Person,
+        number: &str,
+        start: &str,
+        ordered: &str,
+    ) -> (String, Vec<u8>) {
+        let sch = format!(
+            "SCH|R{number}|A{number}|||||FU^复诊|NORMAL^普通|30|min|^^^{start}|||||||||||||||{ordered}"
+        );
+        let resources = format!(
+            "RGS|1|A\rAIS|1|A|FU^复诊^L|{start}|||30|min\rAIP|1|A|D7^李明|DOC^医生^L||||||||Booked\rAIL|1|A|门诊^3"
+        );
+        let segments = format!("{sch}\rNTE|1||请携带既往检查资料\r{}\r{resources}", person.pid());
+        self.message(&format!("SIU^{event}"), &segments)
+    }
+
+    /// A vaccination; `completion` is RXA-20, `action` RXA-21.
+    pub fn vaccination(
+        &mut self,
+        person: &Person,
+        number: &str,
+        completion: &str,
+        action: &str,
+        lot: &str,
+    ) -> (String, Vec<u8>) {
+        let rxa = format!(
+            "RXA|0|1|20261101093000||03^麻疹疫苗^CVX|0.5|mL^^UCUM||00^新接种^NIP001|N1^王芳|^^^接种门诊||||{lot}|202712|SP^国药集团^MVX|||{completion}|{action}|20261101"
+        );
+        let rest = "RXR|SC^皮下|LA^左上臂\rOBX|1|CE|30963-3^Vaccine funding source^LN|1|PUB^免费^L||||||F";
+        let segments = format!("{}\rORC|RE|O{number}^HIS|I{number}^IMM\r{rxa}\r{rest}", person.pid());
+        self.message("VXU^V04", &segments)
+    }
+
     /// A laboratory report of `results` results. `order` numbers it; `status` is `P`, `F` or `C`.
     pub fn report(
         &mut self,

@@ -83,14 +83,18 @@ impl Context {
         if value.is_empty() || self.dummy.contains(value) {
             return None;
         }
-        let account = Scoping { scope: Scope::Global, space: None };
+        let for_ever = Scoping { scope: Scope::Global, space: None };
         let scoping = match kind {
-            NumberKind::Account => &account,
             NumberKind::Visit => &self.numbers.visit,
             NumberKind::Placer => &self.numbers.placer,
             NumberKind::Filler => &self.numbers.filler,
             NumberKind::Specimen => &self.numbers.specimen,
             NumberKind::Accession => &self.numbers.accession,
+            NumberKind::Account
+            | NumberKind::Group
+            | NumberKind::Immunization
+            | NumberKind::Appointment
+            | NumberKind::AppointmentRequest => &for_ever,
         };
         let space = scoping.space.clone().or(authority).unwrap_or_else(|| self.feed.as_str().to_owned());
         Some(Number { kind, space, scope: scoping.scope, value: value.to_owned() })

@@ -1,15 +1,18 @@
 //! Captures to changes of records, as pure functions.
 
 mod adt;
+mod appointment;
 mod context;
 mod document;
 mod field;
+mod order;
 mod oru;
 mod patient;
 mod query;
 mod range;
 mod reason;
 mod steps;
+mod vaccination;
 mod value;
 mod visit;
 
@@ -30,7 +33,7 @@ pub enum Interpretation {
     Changes(Vec<Change>),
     /// A kind of message that this version makes nothing of; it is kept and counted.
     NotInterpreted {
-        /// What it is, as `ORM^O01`.
+        /// What it is, as `DFT^P03`.
         trigger: String,
     },
     /// Not production data (MSH-11.1): it never leaves the house.
@@ -61,6 +64,15 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
         ("ADT", event) if adt::is_known(event) => adt::changes(message, context),
         (code, event) if oru::is_known(code, event) => {
             oru::change(message, context).map(|change| vec![change])
+        }
+        (code, event) if appointment::is_known(message, code, event) => {
+            appointment::change(message, context).map(|change| vec![change])
+        }
+        (code, event) if vaccination::is_known(code, event) => {
+            vaccination::change(message, context).map(|change| vec![change])
+        }
+        (code, event) if order::is_known(message, code, event) => {
+            order::change(message, context).map(|change| vec![change])
         }
         _ => return Interpretation::NotInterpreted { trigger: trigger_name(code, event) },
     };

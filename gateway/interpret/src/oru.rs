@@ -92,18 +92,7 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
     let encounter = visit::referenced(message, &times, context);
     let attachments = reports.iter_mut().flat_map(|report| report.attachments.drain(..)).collect();
     let reports = reports.into_iter().map(Reading::finish).collect();
-    let (merged, diagnoses) = (Vec::new(), Vec::new());
-    Ok(Change {
-        trigger,
-        event,
-        person,
-        merged,
-        encounter,
-        diagnoses,
-        reports,
-        attachments,
-        ..Change::default()
-    })
+    Ok(Change { trigger, event, person, encounter, reports, attachments, ..Change::default() })
 }
 
 /// A report while its segments are read.
@@ -148,6 +137,7 @@ impl Reading {
         let report = Report {
             placer: order(NumberKind::Placer, 2, 2),
             filler: order(NumberKind::Filler, 3, 3),
+            order: None,
             service: coded(obr.field(4).first()).unwrap_or_default(),
             status,
             status_source,
@@ -276,15 +266,11 @@ impl Reading {
         if specimen.number.is_some() {
             return;
         }
-        let id = spm.field(2).first();
-        let part = |n: usize| text(id.component(n).subcomponent(1));
-        let authority =
-            text(id.component(1).subcomponent(2)).or_else(|| text(id.component(2).subcomponent(2)));
-        specimen.number =
-            part(2).or_else(|| part(1)).and_then(|v| context.number(NumberKind::Specimen, &v, authority));
-        specimen.kind = coded(spm.field(4).first()).or_else(|| specimen.kind.take());
-        specimen.collected = times.marked(spm, 17, &mut self.marks);
-        specimen.received = times.marked(spm, 18, &mut self.marks).or_else(|| specimen.received.take());
+        let stated = specimen_of(spm, times, context, &mut self.marks);
+        specimen.number = stated.number;
+        specimen.kind = stated.kind.or_else(|| specimen.kind.take());
+        specimen.collected = stated.collected;
+        specimen.received = stated.received.or_else(|| specimen.received.take());
     }
 
     fn finish(mut self) -> ReportChange {
@@ -302,8 +288,58 @@ impl Reading {
     }
 }
 
+/// What was stated beside something that is no report.
+pub(crate) struct Stated {
+    /// The comments before any OBX.
+    pub(crate) notes: Vec<String>,
+    /// Each OBX with its comments.
+    pub(crate) results: Vec<LabResult>,
+    /// Documents that are values of them.
+    pub(crate) attachments: Vec<Attachment>,
+}
+
+/// Reads OBX and NTE; `at` is the time that their states are ordered by.
+pub(crate) fn observations(segments: &[Segment<'_>], at: Option<&PartialTime>, times: &Times<'_>) -> Stated {
+    let mut reading = Reading {
+        report: Report { stated: at.cloned(), ..Report::default() },
+        marks: Vec::new(),
+        attachments: Vec::new(),
+        bound: None,
+        seen: BTreeMap::new(),
+        open_text: None,
+    };
+    for segment in segments {
+        match segment.name() {
+            "OBX" => reading.result(*segment, times),
+            "NTE" => reading.note(*segment),
+            _ => {}
+        }
+    }
+    let Reading { report, attachments, .. } = reading;
+    Stated { notes: report.notes, results: report.results, attachments }
+}
+
+/// Reads SPM.
+pub(crate) fn specimen_of(
+    spm: Segment<'_>,
+    times: &Times<'_>,
+    context: &Context,
+    marks: &mut Vec<Mark>,
+) -> Specimen {
+    let id = spm.field(2).first();
+    let part = |n: usize| text(id.component(n).subcomponent(1));
+    let authority = text(id.component(1).subcomponent(2)).or_else(|| text(id.component(2).subcomponent(2)));
+    let number = part(2).or_else(|| part(1));
+    Specimen {
+        number: number.and_then(|value| context.number(NumberKind::Specimen, &value, authority)),
+        kind: coded(spm.field(4).first()),
+        collected: times.marked(spm, 17, marks),
+        received: times.marked(spm, 18, marks),
+    }
+}
+
 /// OBR-15: in old versions the specimen source, its first component a coded element in subcomponents.
-fn specimen_source(obr: Segment<'_>) -> Option<Coded> {
+pub(crate) fn specimen_source(obr: Segment<'_>) -> Option<Coded> {
     let first = obr.field(15).first().component(1);
     let code = text(first.subcomponent(1));
     let display = text(first.subcomponent(2));

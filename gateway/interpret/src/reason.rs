@@ -50,7 +50,9 @@ pub enum Reason {
     #[error("OBR-25 is Y or Z: no order or no patient on file, so there is no report")]
     NoReport,
     /// The feed has no authority for what it sends.
-    #[error("the feed has no authority for results; add \"result\" to its authority, then replay")]
+    #[error(
+        "the feed has no authority for what it sends; add \"result\" for reports or \"order\" for orders to its authority, then replay"
+    )]
     NoAuthority,
     /// MRG names nobody.
     #[error(
@@ -78,6 +80,9 @@ pub enum Reason {
     /// The feed may not change visits.
     #[error("the feed has no authority over visits; add \"encounter\" to its authority, then replay")]
     NoVisitAuthority,
+    /// More than one PID where only one can be meant.
+    #[error("it is about several patients at once; have the sender send one message for each")]
+    SeveralPatients,
     /// The feed may not merge.
     #[error("the feed has no authority to merge persons; add \"identity\" to its authority, then replay")]
     NoMergeAuthority,
@@ -121,6 +126,7 @@ impl Reason {
             Self::NoSecondPerson => "no-second-person",
             Self::MoveHeld => "move-held",
             Self::NoVisitAuthority => "no-visit-authority",
+            Self::SeveralPatients => "several-patients",
             Self::NoMergeAuthority => "no-merge-authority",
             Self::MergeSelf => "merge-self",
             Self::MergeInverse => "merge-inverse",

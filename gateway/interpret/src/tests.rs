@@ -32,7 +32,7 @@ fn context() -> Context {
     }
 }
 
-fn interpreted(text: &str) -> Interpretation {
+pub(crate) fn interpreted(text: &str) -> Interpretation {
     let raw = Charset::Gb18030.encode(text);
     let message = Message::read(&raw, Charsets::Fixed(Charset::Gb18030), None).unwrap();
     hl7(&message, &context())
@@ -45,7 +45,7 @@ fn changes(text: &str) -> Vec<Change> {
     }
 }
 
-fn changed(text: &str) -> Change {
+pub(crate) fn changed(text: &str) -> Change {
     let [change] = <[Change; 1]>::try_from(changes(text)).expect("one group");
     change
 }
@@ -58,7 +58,7 @@ fn oru(segments: &str) -> String {
     format!("MSH|^~\\&|LIS|H1|||20261124100000+0800||ORU^R01|C2|P|2.4\rPID|1||M1^^^HIS^MR\r{segments}")
 }
 
-const PID: &str = "PID|1||M1^^^HIS^MR~11010519491231002x^^^^NI~0^^^HIS^MR||\u{5f20}\u{5f22}||19491231|F|||\u{5357}\u{4eac}\u{8def}1\u{53f7}^^\u{676d}\u{5dde}^\u{6d59}\u{6c5f}^310000^CN||13800000000";
+pub(crate) const PID: &str = "PID|1||M1^^^HIS^MR~11010519491231002x^^^^NI~0^^^HIS^MR||\u{5f20}\u{5f22}||19491231|F|||\u{5357}\u{4eac}\u{8def}1\u{53f7}^^\u{676d}\u{5dde}^\u{6d59}\u{6c5f}^310000^CN||13800000000";
 
 #[test]
 fn an_admission_names_the_person_and_opens_the_visit() {

@@ -176,12 +176,8 @@ const fn weight(kind: DiagnosisKind) -> u8 {
 }
 
 fn diagnosis(dg1: Segment<'_>, times: &Times<'_>) -> Option<DiagnosisChange> {
-    // DG1-4 is the description where DG1-3 is only a code.
-    let described = text(dg1.field(4).component(1));
-    let mut code = coded(dg1.field(3).first()).or_else(|| described.as_deref().map(Coded::text))?;
-    code.text = code.text.or(described);
     Some(DiagnosisChange {
-        code,
+        code: diagnosis_code(dg1)?,
         recorded: times.read(&dg1.field(5)).ok().flatten(),
         kind: DiagnosisKind::read(&dg1.field(6).text()),
         rank: dg1.field(15).text().trim().parse().ok().filter(|rank| *rank > 0),
@@ -189,14 +185,22 @@ fn diagnosis(dg1: Segment<'_>, times: &Times<'_>) -> Option<DiagnosisChange> {
     })
 }
 
+/// DG1-3; DG1-4 is the description where that is only a code.
+pub(crate) fn diagnosis_code(dg1: Segment<'_>) -> Option<Coded> {
+    let described = text(dg1.field(4).component(1));
+    let mut code = coded(dg1.field(3).first()).or_else(|| described.as_deref().map(Coded::text))?;
+    code.text = code.text.or(described);
+    Some(code)
+}
+
 /// Ward, room and bed as the site writes them.
-fn location(place: Repetition<'_>) -> Option<String> {
+pub(crate) fn location(place: Repetition<'_>) -> Option<String> {
     let parts: Vec<String> =
         [1, 2, 3].into_iter().filter_map(|n| text(place.component(n).subcomponent(1))).collect();
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-fn doctor(doctor: Repetition<'_>) -> Option<Attending> {
+pub(crate) fn doctor(doctor: Repetition<'_>) -> Option<Attending> {
     let name: Vec<String> =
         [2, 3].into_iter().filter_map(|n| text(doctor.component(n).subcomponent(1))).collect();
     let wide = name.iter().any(|part| part.chars().any(|c| c >= '\u{2e80}'));

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::trail::Said;
 use crate::{
-    Encounter, EncounterChange, Field, LabResult, PartialTime, Person, PersonChange, Report, ReportChange,
-    VisitAspect,
+    Encounter, EncounterChange, Field, ItemKey, LabResult, Mark, Order, OrderChange, OrderItem, PartialTime,
+    Person, PersonChange, Report, ReportChange, VisitAspect,
 };
 
 /// What became of the results of a report.
@@ -23,7 +23,7 @@ pub struct Applied {
 
 /// How a stated time relates to the one held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+enum Turn {
     Before,
     Same,
     Unclear,
@@ -138,7 +138,7 @@ impl Report {
         };
         let mut applied = Applied::default();
         let results = core::mem::take(&mut next.results);
-        let before = order(new.stated.as_ref(), next.stated.as_ref()) == Order::Before;
+        let before = order(new.stated.as_ref(), next.stated.as_ref()) == Turn::Before;
         let stated = new.results.clone();
         if before {
             applied.older += usize::from(stated.is_empty());
@@ -149,6 +149,7 @@ impl Report {
             // A later message that leaves one out does not delete it: OBR fields carry no null in practice.
             next.placer = next.placer.or(kept.placer);
             next.filler = next.filler.or(kept.filler);
+            next.order = next.order.or(kept.order);
             next.effective = next.effective.or(kept.effective);
             next.issued = next.issued.or(kept.issued);
             next.specimen = next.specimen.or(kept.specimen);
@@ -172,7 +173,7 @@ impl Report {
             return;
         };
         let order = order(new.stated.as_ref(), held.stated.as_ref());
-        if order == Order::Before {
+        if order == Turn::Before {
             applied.older += 1;
             return;
         }
@@ -182,22 +183,150 @@ impl Report {
         }
         // Two states that say the same need no order.
         let differs = (&held.value, held.status, &held.unit) != (&new.value, new.status, &new.unit);
-        new.order_unclear = differs && order != Order::After;
+        new.order_unclear = differs && order != Turn::After;
         applied.order_unclear |= new.order_unclear;
         applied.changed |= *held != new;
         *held = new;
     }
 }
 
-fn order(new: Option<&PartialTime>, held: Option<&PartialTime>) -> Order {
-    let (Some(new), Some(held)) = (new, held) else { return Order::Unclear };
+impl Order {
+    /// The order after `change`. Every item is ordered on its own; of an older state only what was missing is taken.
+    pub fn apply(held: Option<Self>, change: OrderChange) -> (Self, Applied) {
+        let mut applied = Applied::default();
+        let known = held.is_some();
+        let mut next = held.unwrap_or_default();
+        let before = next.clone();
+        next.placer = next.placer.take().or_else(|| change.placer.clone());
+        next.dated = next.dated.take().or_else(|| change.dated.clone());
+        for at in next.meant(&change) {
+            let Some(item) = next.items.get_mut(at) else { continue };
+            let older = item.take(&change, known, &mut applied);
+            match (older, &change.group) {
+                (false, group) => group.clone().apply(&mut next.group),
+                (true, group) => next.group = next.group.take().or_else(|| group.value().cloned()),
+            }
+        }
+        applied.changed = next != before;
+        (next, applied)
+    }
+
+    /// The items that a change is about; one that is not there yet is made.
+    fn meant(&mut self, change: &OrderChange) -> Vec<usize> {
+        let Some(service) = &change.service else {
+            if self.items.is_empty() {
+                self.items.push(OrderItem::default());
+            }
+            return (0..self.items.len()).collect();
+        };
+        let key = ItemKey { service: service.key().to_owned(), repeat: change.repeat };
+        if let Some(at) = self.items.iter().position(|item| item.key == key) {
+            return vec![at];
+        }
+        let alone = self.items.len() == 1;
+        // Known by its number only so far, or changed to another service: it stays the same item.
+        if let Some(item) =
+            self.items.first_mut().filter(|item| alone && (item.service.is_empty() || change.exchanged))
+        {
+            item.key = key;
+            return vec![0];
+        }
+        self.items.push(OrderItem { key, ..OrderItem::default() });
+        vec![self.items.len() - 1]
+    }
+}
+
+impl OrderItem {
+    /// Takes over what `change` states. Answers whether that is older than what is held.
+    fn take(&mut self, change: &OrderChange, known: bool, applied: &mut Applied) -> bool {
+        let new = !known || *self == Self { key: self.key.clone(), ..Self::default() };
+        let place = if new { Turn::After } else { order(change.stated.as_ref(), self.stated.as_ref()) };
+        if place == Turn::Before {
+            applied.older += 1;
+            self.fill(change);
+            return true;
+        }
+        let before = self.status;
+        if let Some(status) = change.status {
+            self.status = status;
+        }
+        self.order_unclear = place == Turn::Unclear && before != self.status;
+        applied.order_unclear |= self.order_unclear;
+        if let Some(service) = &change.service {
+            self.service = service.clone();
+        }
+        self.control.clone_from(&change.control);
+        self.status_source.clone_from(&change.status_source);
+        self.filler = change.filler.clone().or_else(|| self.filler.take());
+        change.priority.clone().apply(&mut self.priority);
+        change.requester.clone().apply(&mut self.requester);
+        change.planned.clone().apply(&mut self.planned);
+        match &change.reasons {
+            Field::Absent => {}
+            Field::Null => self.reasons.clear(),
+            Field::Value(reasons) => self.reasons.clone_from(reasons),
+        }
+        self.ordered = self.ordered.take().or_else(|| change.ordered.clone());
+        self.stated = change.stated.clone().or_else(|| self.stated.take());
+        if !change.specimens.is_empty() {
+            self.specimens.clone_from(&change.specimens);
+        }
+        if !change.notes.is_empty() {
+            self.notes.clone_from(&change.notes);
+        }
+        for observation in &change.observations {
+            match self.observations.iter_mut().find(|held| held.key == observation.key) {
+                Some(held) => held.clone_from(observation),
+                None => self.observations.push(observation.clone()),
+            }
+        }
+        self.doubtful = change.marks.iter().filter_map(doubtful).collect();
+        false
+    }
+
+    /// What a late look finds missing.
+    fn fill(&mut self, change: &OrderChange) {
+        if self.service.is_empty() {
+            self.service = change.service.clone().unwrap_or_default();
+        }
+        self.filler = self.filler.take().or_else(|| change.filler.clone());
+        self.priority = self.priority.take().or_else(|| change.priority.value().cloned());
+        self.requester = self.requester.take().or_else(|| change.requester.value().cloned());
+        self.planned = self.planned.take().or_else(|| change.planned.value().cloned());
+        self.ordered = change.ordered.clone().or_else(|| self.ordered.take());
+        if self.reasons.is_empty() {
+            self.reasons = change.reasons.value().cloned().unwrap_or_default();
+        }
+        if self.specimens.is_empty() {
+            self.specimens.clone_from(&change.specimens);
+        }
+        if self.notes.is_empty() {
+            self.notes.clone_from(&change.notes);
+        }
+        for observation in &change.observations {
+            if self.observations.iter().all(|held| held.key != observation.key) {
+                self.observations.push(observation.clone());
+            }
+        }
+    }
+}
+
+fn doubtful(mark: &Mark) -> Option<String> {
+    match mark {
+        Mark::Doubtful(element) => Some(element.clone()),
+        _ => None,
+    }
+}
+
+fn order(new: Option<&PartialTime>, held: Option<&PartialTime>) -> Turn {
+    let (Some(new), Some(held)) = (new, held) else { return Turn::Unclear };
     if new.latest() < held.earliest() {
-        Order::Before
+        Turn::Before
     } else if new.earliest() > held.latest() {
-        Order::After
+        Turn::After
     } else if new == held {
-        Order::Same
+        Turn::Same
     } else {
-        Order::Unclear
+        Turn::Unclear
     }
 }

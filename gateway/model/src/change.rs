@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Attachment, Attending, Coded, Contact, DiagnosisKind, EncounterStatus, Field, Identifier, Mark,
-    Number, PartialTime, PersonName, Report, Sex,
+    Address, AppointmentStatus, Attachment, Attending, Coded, Contact, DiagnosisKind, Duration,
+    EncounterStatus, Field, Identifier, ImmunizationStatus, LabResult, Mark, Number, OrderRef, OrderStatus,
+    PartialTime, PersonName, Report, Resource, Sex, Specimen,
 };
 
 /// What one capture states, or one of its groups where it is about several persons.
@@ -28,6 +29,22 @@ pub struct Change {
     pub reports: Vec<ReportChange>,
     /// Documents that its records refer to by their digest.
     pub attachments: Vec<Attachment>,
+    /// Orders.
+    pub orders: Vec<OrderChange>,
+    /// An appointment.
+    pub appointment: Option<AppointmentChange>,
+    /// Vaccinations.
+    pub immunizations: Vec<ImmunizationChange>,
+}
+
+impl Change {
+    /// Whether it is about the person or a visit; what only comes with something else is said again only when it changes.
+    pub fn is_about_person(&self) -> bool {
+        self.reports.is_empty()
+            && self.orders.is_empty()
+            && self.appointment.is_none()
+            && self.immunizations.is_empty()
+    }
 }
 
 /// What a message does beyond saying what is so now (HL7 v2.5, section 3.6).
@@ -224,4 +241,131 @@ pub struct ReportChange {
     pub report: Report,
     /// What is worth knowing about how it was read.
     pub marks: Vec<Mark>,
+}
+
+/// What is stated about one service of an order: one ORC with its OBR.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderChange {
+    /// Its number, by who placed it.
+    pub placer: Option<Number>,
+    /// Its number, by who fills it.
+    pub filler: Option<Number>,
+    /// The form it was on together with others.
+    pub group: Field<Number>,
+    /// The date that numbers of a narrower scope are counted in: specimen collected, else OBR-7, OBR-14, ORC-9 (contract 3).
+    pub dated: Option<PartialTime>,
+    /// The service; none where the order is only named: then all its services are meant.
+    pub service: Option<Coded>,
+    /// 0; counts up only among equal services of one message under one number.
+    pub repeat: u32,
+    /// The order asks for another service than before (ORC-1 `XO`, `XX`, `XR`).
+    pub exchanged: bool,
+    /// Its status; none where the message does not say.
+    pub status: Option<OrderStatus>,
+    /// ORC-1 as written.
+    pub control: String,
+    /// ORC-5 as written.
+    pub status_source: String,
+    /// The priority as written.
+    pub priority: Field<String>,
+    /// Who asks.
+    pub requester: Field<Attending>,
+    /// When it was placed.
+    pub ordered: Option<PartialTime>,
+    /// When it is to be done.
+    pub planned: Field<PartialTime>,
+    /// The time that its states are ordered by.
+    pub stated: Option<PartialTime>,
+    /// Why.
+    pub reasons: Field<Vec<Coded>>,
+    /// Specimens.
+    pub specimens: Vec<Specimen>,
+    /// Comments.
+    pub notes: Vec<String>,
+    /// What was stated with it.
+    pub observations: Vec<LabResult>,
+    /// Elements that could not be read.
+    pub marks: Vec<Mark>,
+}
+
+/// What is stated about an appointment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppointmentChange {
+    /// Its number, by who keeps the schedule.
+    pub filler: Option<Number>,
+    /// Its number, by who asked for it.
+    pub placer: Option<Number>,
+    /// The number of the order it is for.
+    pub ordered_as: Option<Number>,
+    /// That order, once it was looked up.
+    pub order: Option<OrderRef>,
+    /// Its status; none where the event does not say.
+    pub status: Option<AppointmentStatus>,
+    /// SCH-25 as written.
+    pub status_source: String,
+    /// When it begins.
+    pub start: Field<PartialTime>,
+    /// When it ends.
+    pub end: Field<PartialTime>,
+    /// How long it lasts.
+    pub duration: Option<Duration>,
+    /// What kind.
+    pub kind: Field<Coded>,
+    /// Why the patient comes.
+    pub reason: Field<Coded>,
+    /// Why the event happened.
+    pub because: Field<Coded>,
+    /// The resources named are all there are.
+    pub lists_all: bool,
+    /// What is needed (`Ok`), and what is no longer (`Err`).
+    pub resources: Vec<Result<Resource, Resource>>,
+    /// Comments.
+    pub notes: Vec<String>,
+    /// What was stated with it.
+    pub observations: Vec<LabResult>,
+    /// Elements that could not be read.
+    pub marks: Vec<Mark>,
+}
+
+/// What is stated about a vaccination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImmunizationChange {
+    /// Its number.
+    pub number: Option<Number>,
+    /// 0; counts up only among vaccinations of one message under one number.
+    pub repeat: u32,
+    /// The vaccine.
+    pub vaccine: Coded,
+    /// What became of it.
+    pub status: ImmunizationStatus,
+    /// RXA-20 as written.
+    pub status_source: String,
+    /// The rest, field by field.
+    pub fields: ImmunizationFields,
+    /// Comments.
+    pub notes: Vec<String>,
+    /// What was stated with it.
+    pub observations: Vec<LabResult>,
+    /// Elements that could not be read.
+    pub marks: Vec<Mark>,
+}
+
+/// Fields of a vaccination, each as in [`crate::Immunization`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "said where they are held")]
+pub struct ImmunizationFields {
+    pub given: Field<PartialTime>,
+    pub recorded: Field<PartialTime>,
+    pub source: Field<Coded>,
+    pub dose: Field<String>,
+    pub unit: Field<Coded>,
+    pub by: Field<Attending>,
+    pub place: Field<String>,
+    pub lot: Field<String>,
+    pub expires: Field<PartialTime>,
+    pub manufacturer: Field<Coded>,
+    pub refusal: Field<Coded>,
+    pub reason: Field<Coded>,
+    pub route: Field<Coded>,
+    pub site: Field<Coded>,
 }

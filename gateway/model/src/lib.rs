@@ -4,6 +4,7 @@
 //! [`Person::apply`] and its like turn a previous record and a change into the next record.
 
 mod apply;
+mod appointment;
 mod attachment;
 pub mod base64;
 mod change;
@@ -14,10 +15,12 @@ mod encounter;
 mod field;
 mod identifier;
 mod ids;
+mod immunization;
 mod link;
 mod matching;
 mod name;
 mod number;
+mod order;
 mod person;
 mod position;
 mod record;
@@ -29,9 +32,11 @@ mod time;
 mod trail;
 
 pub use apply::Applied;
+pub use appointment::{Appointment, AppointmentStatus, Duration, Resource, ResourceKind};
 pub use attachment::{Attachment, Content, Enclosure, Fingerprint};
 pub use change::{
-    Change, DiagnosisChange, EncounterChange, PersonChange, ReportChange, Step, StepKind, Trigger, VisitStep,
+    AppointmentChange, Change, DiagnosisChange, EncounterChange, ImmunizationChange, ImmunizationFields,
+    OrderChange, PersonChange, ReportChange, Step, StepKind, Trigger, VisitStep,
 };
 pub use coded::{Coded, Coding};
 pub use contact::Contact;
@@ -43,10 +48,12 @@ pub use encounter::{
 pub use field::Field;
 pub use identifier::{Identifier, IdentifierKind, Trust, Validity};
 pub use ids::{IdKey, PersonId, RecordId};
+pub use immunization::{Immunization, ImmunizationStatus};
 pub use link::Link;
 pub use matching::{Agreement, Claim, Doubt, Evidence};
 pub use name::{PersonName, name_and_birth, names_agree};
 pub use number::{Number, NumberKind, Scope, ScopeError, Scoping};
+pub use order::{ItemKey, Order, OrderItem, OrderRef, OrderStatus};
 pub use person::{Address, HeldIdentifier, Person};
 pub use position::Position;
 pub use record::{Authority, Body, Mark, Provenance, Record, RecordKind};

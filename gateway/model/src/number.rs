@@ -34,6 +34,14 @@ pub enum NumberKind {
     Accession,
     /// An account of a patient (PID-18).
     Account,
+    /// A form with several orders (ORC-4).
+    Group,
+    /// A vaccination (ORC-3 of VXU).
+    Immunization,
+    /// An appointment, numbered by who keeps the schedule (SCH-2).
+    Appointment,
+    /// An appointment, numbered by who asked for it (SCH-1).
+    AppointmentRequest,
 }
 
 /// How long a number means one thing before it may be used again.
@@ -86,6 +94,10 @@ impl NumberKind {
             Self::Specimen => "specimen",
             Self::Accession => "accession",
             Self::Account => "account",
+            Self::Group => "group",
+            Self::Immunization => "immunization",
+            Self::Appointment => "appointment",
+            Self::AppointmentRequest => "appointment-request",
         }
     }
 }

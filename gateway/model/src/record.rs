@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attachment, Diagnosis, Encounter, Identifier, PartialTime, Person, PersonId, Position, RecordId, Report,
+    Appointment, Attachment, Diagnosis, Enclosure, Encounter, Identifier, Immunization, LabResult, Order,
+    PartialTime, Person, PersonId, Position, RecordId, Report,
 };
 
 /// One record: the current state of one thing about one person.
@@ -46,6 +47,12 @@ pub enum Body {
     Report(Box<Report>),
     /// The content of a document.
     Attachment(Box<Attachment>),
+    /// An order.
+    Order(Box<Order>),
+    /// An appointment.
+    Appointment(Box<Appointment>),
+    /// A vaccination.
+    Immunization(Box<Immunization>),
 }
 
 /// Kinds of records, numbered as stored.
@@ -63,6 +70,12 @@ pub enum RecordKind {
     LabReport = 4,
     /// The content of a document. It goes with the records that refer to it and is chosen with them.
     Attachment = 13,
+    /// An order.
+    Order = 5,
+    /// An appointment.
+    Appointment = 9,
+    /// A vaccination.
+    Immunization = 10,
 }
 
 /// Where a state came from.
@@ -135,15 +148,39 @@ impl Body {
         person.map(|person| linked(person)).unwrap_or_default().into_iter()
     }
 
+    /// The results that it holds, whatever it is.
+    pub fn results(&self) -> Vec<&LabResult> {
+        match self {
+            Self::Report(report) => report.results.iter().collect(),
+            Self::Order(order) => order.items.iter().flat_map(|item| &item.observations).collect(),
+            Self::Appointment(appointment) => appointment.observations.iter().collect(),
+            Self::Immunization(immunization) => immunization.observations.iter().collect(),
+            Self::Person(_) | Self::Encounter(_) | Self::Diagnosis(_) | Self::Attachment(_) => Vec::new(),
+        }
+    }
+
     /// The records that hold the content of its documents: a destination needs them first.
     pub fn attachments(&self) -> impl Iterator<Item = RecordId> {
-        let report = match self {
-            Self::Report(report) => Some(report),
+        self.results().into_iter().flat_map(|result| result.enclosures().iter().filter_map(Enclosure::record))
+    }
+
+    /// The order that it answers or is for.
+    pub fn order(&self) -> Option<RecordId> {
+        let order = match self {
+            Self::Report(report) => report.order,
+            Self::Appointment(appointment) => appointment.order,
             _ => None,
         };
-        report
-            .into_iter()
-            .flat_map(|report| report.enclosures().filter_map(|(_, document)| document.record()))
+        order.map(|order| order.record)
+    }
+
+    /// Leaves that order out, for who does not take orders.
+    pub fn forget_order(&mut self) {
+        match self {
+            Self::Report(report) => report.order = None,
+            Self::Appointment(appointment) => appointment.order = None,
+            _ => {}
+        }
     }
 
     /// What kind of record it makes.
@@ -154,26 +191,44 @@ impl Body {
             Self::Diagnosis(_) => RecordKind::Diagnosis,
             Self::Report(_) => RecordKind::LabReport,
             Self::Attachment(_) => RecordKind::Attachment,
+            Self::Order(_) => RecordKind::Order,
+            Self::Appointment(_) => RecordKind::Appointment,
+            Self::Immunization(_) => RecordKind::Immunization,
         }
     }
 }
 
 impl RecordKind {
-    /// The kind with this number.
-    pub const fn from_u8(number: u8) -> Option<Self> {
-        Some(match number {
-            1 => Self::Person,
-            2 => Self::Encounter,
-            3 => Self::Diagnosis,
-            4 => Self::LabReport,
-            13 => Self::Attachment,
-            _ => return None,
-        })
+    /// All kinds, each after those that it may refer to.
+    pub const ALL: [Self; 8] = [
+        Self::Person,
+        Self::Encounter,
+        Self::Diagnosis,
+        Self::Attachment,
+        Self::Order,
+        Self::LabReport,
+        Self::Appointment,
+        Self::Immunization,
+    ];
+
+    /// The kinds that a destination chooses from. Contents of documents go with whatever refers to them.
+    pub fn chosen() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|kind| *kind != Self::Attachment)
     }
 
-    /// Every kind, by number.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..=u8::MAX).filter_map(Self::from_u8)
+    /// The kinds of which a person has any number: what goes with the person when two are found to be one.
+    pub fn of_a_person() -> impl Iterator<Item = Self> {
+        Self::chosen().filter(|kind| *kind != Self::Person)
+    }
+
+    /// The kind with this number.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// The kind of this name that a destination may choose.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::chosen().find(|kind| kind.name() == name)
     }
 
     /// Its name in configuration and listings.
@@ -184,6 +239,9 @@ impl RecordKind {
             Self::Diagnosis => "diagnosis",
             Self::LabReport => "lab-report",
             Self::Attachment => "attachment",
+            Self::Order => "order",
+            Self::Appointment => "appointment",
+            Self::Immunization => "immunization",
         }
     }
 }

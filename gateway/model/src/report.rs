@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Coded, Enclosure, LabResult, Number, PartialTime, Value};
+use crate::{Coded, Enclosure, LabResult, Number, OrderRef, PartialTime};
 
 /// A laboratory report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct Report {
     /// The order's number, by the laboratory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filler: Option<Number>,
+    /// The order, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRef>,
     /// What was ordered (OBR-4).
     pub service: Coded,
     /// Its status as the source gave it.
@@ -105,21 +108,9 @@ impl ReportStatus {
 impl Report {
     /// Its documents, each with the result that it is the value of.
     pub fn enclosures(&self) -> impl Iterator<Item = (&LabResult, &Enclosure)> {
-        self.results.iter().flat_map(|result| {
-            let documents: &[Enclosure] = match &result.value {
-                Value::Enclosed(documents) => documents,
-                _ => &[],
-            };
-            documents.iter().map(move |document| (result, document))
-        })
-    }
-
-    /// Its documents, to be told their records.
-    pub fn enclosures_mut(&mut self) -> impl Iterator<Item = &mut Enclosure> {
-        self.results.iter_mut().flat_map(|result| match &mut result.value {
-            Value::Enclosed(documents) => documents.as_mut_slice(),
-            _ => &mut [],
-        })
+        self.results
+            .iter()
+            .flat_map(|result| result.enclosures().iter().map(move |document| (result, document)))
     }
 }
 

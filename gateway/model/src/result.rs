@@ -179,6 +179,24 @@ pub enum ResultStatus {
     Unknown,
 }
 
+impl LabResult {
+    /// The documents that are its value.
+    pub fn enclosures(&self) -> &[Enclosure] {
+        match &self.value {
+            Value::Enclosed(documents) => documents,
+            _ => &[],
+        }
+    }
+
+    /// The documents that are its value, to be told their records.
+    pub fn enclosures_mut(&mut self) -> &mut [Enclosure] {
+        match &mut self.value {
+            Value::Enclosed(documents) => documents,
+            _ => &mut [],
+        }
+    }
+}
+
 impl ResultStatus {
     /// Reads OBX-11.
     pub fn read(code: &str) -> Self {

@@ -85,6 +85,9 @@ fn generated_bundles_are_left_for_a_validator() {
         common::report(vec![common::glucose()]),
         common::document(),
         common::report(vec![common::enclosing()]),
+        common::order(),
+        common::appointment(),
+        common::vaccination(),
     ];
     let generated = (0..400).map(|_| generated::record().new_tree(&mut runner).unwrap().current());
     for (at, one) in fixed.into_iter().chain(generated).enumerate() {

@@ -124,6 +124,39 @@ fn a_document_that_the_destination_refuses_or_nobody_can_read_is_named_in_a_part
 }
 
 #[test]
+fn an_order_of_two_services_and_the_report_that_answers_one_of_them() {
+    let placed = common::order();
+    let entries = rendered(&placed);
+    insta::assert_snapshot!("order", shown(&entries));
+    let mut answer = report(vec![glucose()]);
+    let Body::Order(order) = &placed.body else { panic!("an order") };
+    for (service, of) in [("CRP", 0), ("BG", 1), ("ELSE", 1)] {
+        if let Body::Report(report) = &mut answer.body {
+            report.order = Some(order.reference(placed.id, &site().id_key, service));
+        }
+        let requests: Vec<_> = entries.iter().filter(|e| e.kind == "ServiceRequest").collect();
+        let based_on = &of_kind(&rendered(&answer), "DiagnosticReport")[0]["basedOn"][0];
+        assert_eq!(based_on["reference"], requests[of].url(), "{service}");
+        assert_eq!(based_on["identifier"]["value"], "P9");
+    }
+}
+
+#[test]
+fn an_appointment_and_one_of_which_hardly_anything_is_known() {
+    insta::assert_snapshot!("appointment", shown(&rendered(&common::appointment())));
+    let bare = common::record(0x98, Body::Appointment(Box::default()));
+    let resource = json(&rendered(&bare)[0]);
+    let reason = &resource["_start"]["extension"][0]["valueCode"];
+    assert_eq!((&resource["status"], reason), (&"booked".into(), &"unknown".into()));
+    assert_eq!(resource["participant"].as_array().unwrap().len(), 1, "the patient");
+}
+
+#[test]
+fn a_vaccination_with_what_was_stated_about_it() {
+    insta::assert_snapshot!("vaccination", shown(&rendered(&common::vaccination())));
+}
+
+#[test]
 fn a_masked_value_makes_a_final_report_partial_and_stays_visible() {
     let entries = rendered(&report(vec![glucose(), result("HIV", "HIV", Value::Absent(Absent::Masked))]));
     let observations = of_kind(&entries, "Observation");

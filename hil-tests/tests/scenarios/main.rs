@@ -1,6 +1,7 @@
 //! What a hospital would see: the real gateway as a process, real sockets, platforms with faults.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
+mod appointments;
 mod disk;
 mod documents;
 mod forward;
@@ -10,6 +11,7 @@ mod intake;
 mod merges;
 mod moves;
 mod operation;
+mod orders;
 mod persons;
 mod platform;
 mod queries;
@@ -17,6 +19,7 @@ mod reload;
 mod rerun;
 mod strict;
 mod tls;
+mod vaccinations;
 mod visits;
 
 use std::collections::BTreeSet;

@@ -28,8 +28,13 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
         for message in [
             hospital.adt("A04", &person),
             hospital.adt("A01", &person),
+            hospital.appointment("S12", &person, &order, "20261201090000", ""),
+            hospital.appointment(["S13", "S15", "S17", "S26"][n % 4], &person, &order, "20261202", ""),
+            hospital.vaccination(&person, &order, ["CP", "RE", "PA"][n % 3], "A", "L001"),
+            hospital.order("NW", "", &person, &order, &[("CBC", "血常规"), ("CRP", "C反应蛋白")]),
             hospital.report(&person, &order, "P", 12),
             hospital.report(&person, &order, "F", 12),
+            hospital.order(["SC", "CA"][n % 2], "CM", &person, &order, &[]),
             hospital.adt("A31", &person),
             hospital.update(&person, &["1||I10^高血压^I10|||A|||||||||1", "2||E11^糖尿病^I10|||W"]),
             hospital.update(&person, &["1||J18.9^肺炎^I10|||F|||||||||1", "2||E11.9^糖尿病|||W"]),
@@ -87,8 +92,9 @@ fn a_day_of_the_hospital_is_valid_fhir_r4_to_the_last_resource() {
     let count = |kind: &str| dump.iter().filter(|resource| resource["resourceType"] == kind).count();
     assert_eq!(
         (count("Patient"), count("Encounter"), count("DiagnosticReport"), count("Observation")),
-        (19, 15, 18, 192)
+        (19, 15, 18, 207)
     );
+    assert_eq!((count("ServiceRequest"), count("Appointment"), count("Immunization")), (30, 15, 15));
     let status = gateway.json(&["status"]);
     assert_eq!(status["destinations"][0]["counts"]["dead"].as_i64().unwrap_or(0), 0, "{status}");
 }

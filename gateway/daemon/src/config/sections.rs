@@ -30,16 +30,8 @@ const LATER_FEEDS: [&str; 3] = ["dicom", "dicom-query", "instrument"];
 /// Profiles of destinations that are not built yet.
 const LATER_PROFILES: [&str; 2] = ["ws500-cda", "cdc-front"];
 /// Kinds of records that are not built yet.
-const LATER_RECORDS: [&str; 8] = [
-    "order",
-    "imaging-study",
-    "imaging-report",
-    "document",
-    "appointment",
-    "immunization",
-    "suspicion",
-    "infection-card",
-];
+const LATER_RECORDS: [&str; 5] =
+    ["imaging-study", "imaging-report", "document", "suspicion", "infection-card"];
 
 pub(super) fn config(text: &str, file: &str) -> Result<Config, Faults> {
     let mut report = Report::new(text);
@@ -501,18 +493,16 @@ fn tls(mut section: Section<'_>, authorities: &'static str, report: &mut Report<
 
 /// A kind of record; none for one that no feed of this version makes, which may stand in the list all the same.
 fn record_kind(text: &str) -> Result<Option<RecordKind>, String> {
-    Ok(Some(match text {
-        "person" => RecordKind::Person,
-        "encounter" => RecordKind::Encounter,
-        "diagnosis" => RecordKind::Diagnosis,
-        "lab-report" => RecordKind::LabReport,
-        later if LATER_RECORDS.contains(&later) => return Ok(None),
-        _ => return Err("person, encounter, diagnosis or lab-report".to_owned()),
-    }))
+    match RecordKind::named(text) {
+        None if !LATER_RECORDS.contains(&text) => {
+            Err(RecordKind::chosen().map(RecordKind::name).collect::<Vec<_>>().join(", "))
+        }
+        kind => Ok(kind),
+    }
 }
 
 fn all_records() -> BTreeSet<RecordKind> {
-    [RecordKind::Person, RecordKind::Encounter, RecordKind::Diagnosis, RecordKind::LabReport].into()
+    RecordKind::chosen().collect()
 }
 
 fn is_local(url: &str) -> bool {

@@ -160,6 +160,42 @@ pub(crate) fn bind(
     })
 }
 
+/// The record of `kind` that a number leads to.
+pub(crate) fn meeting(
+    tx: &Tx<'_>,
+    ring: &Ring,
+    kind: &str,
+    parts: &[String],
+) -> Result<Option<RecordId>, StateError> {
+    Ok(tx.binding(blind(ring, &place(kind, parts)))?.map(|binding| binding.record))
+}
+
+/// Lets a number lead to a record of `kind`.
+#[expect(clippy::too_many_arguments, reason = "the parts of one binding")]
+pub(crate) fn meet(
+    tx: &mut Tx<'_>,
+    ring: &Ring,
+    kind: &str,
+    number: &Number,
+    parts: &[String],
+    record: RecordId,
+    person: PersonId,
+    date: Option<Date>,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let blinded = blind(ring, &place(kind, parts));
+    if tx.binding(blinded)?.is_some_and(|held| held.record == record) {
+        return Ok(());
+    }
+    let expires = expiry(number, date, now);
+    tx.bind(&Binding { number: blinded, record, person: Some(person), date: None, expires })
+}
+
+/// Where those meet who speak of a thing of `kind` by one of its numbers.
+fn place(kind: &str, parts: &[String]) -> Vec<String> {
+    parts.iter().cloned().chain([format!("meet:{kind}")]).collect()
+}
+
 /// The parts of a number that an operator released for this person and date.
 pub(crate) fn released(parts: &[String], person: PersonId, date: Option<Date>) -> Vec<String> {
     let mut parts = parts.to_vec();

@@ -53,6 +53,23 @@ impl Applier<'_, '_> {
         Ok(())
     }
 
+    /// Those that nothing is known of yet: an order or an appointment says what it is for, which changes no diagnosis.
+    pub(crate) fn unheard_of(
+        &self,
+        changes: Vec<DiagnosisChange>,
+        encounter: Option<RecordId>,
+    ) -> Result<Vec<DiagnosisChange>, StateError> {
+        let owner = encounter.unwrap_or_else(|| self.under.into()).to_string();
+        let mut unheard = Vec::new();
+        for change in changes {
+            let id = self.rules.id_key.id("diagnosis", &[&owner, change.code.key()]);
+            if held::record(self.tx, id)?.is_none() {
+                unheard.push(change);
+            }
+        }
+        Ok(unheard)
+    }
+
     /// When the whole list of the visit's diagnoses of a kind was given last.
     fn list_of(&self, visit: Option<RecordId>, kind: DiagnosisKind) -> Result<Option<Timestamp>, StateError> {
         let Some(visit) = visit else { return Ok(None) };

@@ -36,6 +36,11 @@ fn is_current(body: &Body) -> bool {
             encounter.status,
             EncounterStatus::Finished | EncounterStatus::Cancelled | EncounterStatus::EnteredInError
         ),
-        Body::Diagnosis(_) | Body::Report(_) | Body::Attachment(_) => false,
+        Body::Diagnosis(_)
+        | Body::Report(_)
+        | Body::Attachment(_)
+        | Body::Order(_)
+        | Body::Appointment(_)
+        | Body::Immunization(_) => false,
     }
 }

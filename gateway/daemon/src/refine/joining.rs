@@ -240,9 +240,7 @@ impl Joining<'_, '_> {
         effects: &mut Effects,
         mut wanted: impl FnMut(&Tx<'_>, &Record) -> Result<bool, StateError>,
     ) -> Result<(), StateError> {
-        // Contents of documents go with whatever refers to them.
-        let stays = [RecordKind::Person, RecordKind::Attachment];
-        for kind in RecordKind::all().filter(|kind| !stays.contains(kind)) {
+        for kind in RecordKind::of_a_person() {
             let mut before = None;
             for _ in 0..PAGES {
                 let (rows, next) = self.tx.held_records_of(from, kind as u8, before, PAGE)?;

@@ -5,6 +5,7 @@
 //! two batches repeats nothing and skips nothing: the cursor is the number of the last capture whose effects are durable.
 
 mod apply;
+mod appointments;
 mod bind;
 mod diagnoses;
 mod fates;
@@ -12,14 +13,17 @@ mod held;
 mod identity;
 mod import;
 mod joining;
+mod meet;
 mod merge;
 mod moves;
 mod operations;
+mod orders;
 mod person;
 mod persons;
 mod prepare;
 mod records;
 mod rules;
+mod vaccinations;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{
     Attachment, Authority, Body, Change, Content, Encounter, EncounterChange, Fingerprint, Identifier,
-    IdentifierKind, Mark, Number, PartialTime, Person, PersonChange, PersonId, Position, Provenance, Record,
-    RecordId, RecordKind, Report, ReportChange, Trust,
+    IdentifierKind, LabResult, Mark, Number, PartialTime, Person, PersonChange, PersonId, Position,
+    Provenance, Record, RecordId, RecordKind, Report, ReportChange, Trust,
 };
 
 use super::bind::{self, Bound, Meaning};
@@ -35,6 +35,16 @@ pub(crate) struct Touched {
     pub(crate) kind: RecordKind,
     /// The state this capture gave it; none where the record holds a later one already.
     pub(crate) current: bool,
+}
+
+impl Effects {
+    /// Notes that a record is concerned; one that is named again is concerned once.
+    pub(crate) fn touch(&mut self, id: RecordId, kind: RecordKind, current: bool) {
+        match self.touched.iter_mut().find(|touched| touched.id == id) {
+            Some(touched) => touched.current |= current,
+            None => self.touched.push(Touched { id, kind, current }),
+        }
+    }
 }
 
 /// Why a change was not applied; nothing of it was.
@@ -76,8 +86,9 @@ impl Applier<'_, '_> {
     /// Applies the whole change. The caller rolls back when it stops.
     pub(crate) fn apply(&mut self, change: Change, resolved: &Resolved) -> Result<Effects, Stop> {
         let mut effects = Effects::default();
+        let about_person = change.is_about_person();
         let event = change.event;
-        self.person(change.person, resolved, event.as_ref(), change.reports.is_empty(), &mut effects)?;
+        self.person(change.person, resolved, event.as_ref(), about_person, &mut effects)?;
         if !change.merged.is_empty() {
             self.merge(&change.merged, resolved, &mut effects)?;
         }
@@ -90,6 +101,7 @@ impl Applier<'_, '_> {
             self.step(step, date, event.as_ref(), resolved, &mut effects)?;
         }
         let own = self.whose();
+        let only_quoted = !change.orders.is_empty() || change.appointment.is_some();
         let listed =
             change.encounter.as_ref().map(|visit| visit.diagnoses_listed.clone()).unwrap_or_default();
         let encounter = match change.encounter {
@@ -97,7 +109,11 @@ impl Applier<'_, '_> {
             None => None,
         };
         self.keep(change.attachments, resolved)?;
-        self.diagnoses(change.diagnoses, &listed, encounter, event.as_ref(), resolved, &mut effects)?;
+        let mut diagnoses = change.diagnoses;
+        if only_quoted {
+            diagnoses = self.unheard_of(diagnoses, encounter)?;
+        }
+        self.diagnoses(diagnoses, &listed, encounter, event.as_ref(), resolved, &mut effects)?;
         for report in change.reports {
             if !self.feed.may(Authority::Result) {
                 return Err(Stop::Quarantine(Reason::NoAuthority));
@@ -105,6 +121,17 @@ impl Applier<'_, '_> {
             let owner = self.whose();
             self.report(report, encounter, resolved, &mut effects)?;
             self.go_on_for(owner);
+        }
+        for order in change.orders {
+            let owner = self.whose();
+            self.order(order, encounter, resolved, &mut effects)?;
+            self.go_on_for(owner);
+        }
+        if let Some(appointment) = change.appointment {
+            self.appointment(appointment, event.as_ref(), resolved, &mut effects)?;
+        }
+        for immunization in change.immunizations {
+            self.immunization(immunization, event.as_ref(), encounter, resolved, &mut effects)?;
         }
         self.go_on_for(own);
         Ok(effects)
@@ -325,11 +352,7 @@ impl Applier<'_, '_> {
         resolved: &Resolved,
         effects: &mut Effects,
     ) -> Result<(), Stop> {
-        for document in change.report.enclosures_mut() {
-            if let Content::Held { record, print } = &mut document.content {
-                *record = Some(self.content(print));
-            }
-        }
+        self.enclose(&mut change.report.results);
         let date = change.bound_to.as_ref().and_then(PartialTime::date);
         let specimen = change.report.specimen.as_ref().and_then(|s| s.number.as_ref());
         let numbers = [change.report.filler.as_ref(), change.report.placer.as_ref(), specimen];
@@ -360,6 +383,7 @@ impl Applier<'_, '_> {
             Body::Report(report) => Some(*report),
             _ => None,
         });
+        change.report.order = self.order_of(&change.report, date)?;
         let (next, applied) = Report::apply(held, change);
         if applied.withdrawn {
             marks.push(Mark::Withdrawn);
@@ -400,6 +424,15 @@ impl Applier<'_, '_> {
         Ok(())
     }
 
+    /// Tells the documents of `results` their records.
+    pub(super) fn enclose(&self, results: &mut [LabResult]) {
+        for document in results.iter_mut().flat_map(LabResult::enclosures_mut) {
+            if let Content::Held { record, print } = &mut document.content {
+                *record = Some(self.content(print));
+            }
+        }
+    }
+
     /// The record of a content of this person.
     fn content(&self, print: &Fingerprint) -> RecordId {
         self.rules.id_key.id("attachment", &[&self.under.to_string(), &print.sha256])
@@ -427,7 +460,7 @@ impl Applier<'_, '_> {
         Ok(())
     }
 
-    fn put(
+    pub(super) fn put(
         &mut self,
         id: RecordId,
         body: Body,
@@ -465,7 +498,7 @@ impl Applier<'_, '_> {
     }
 
     /// The parts that the number's ids are made of; none where its scope needs a date that is not there.
-    fn parts(
+    pub(super) fn parts(
         &mut self,
         number: &Number,
         counted: Option<Date>,
@@ -536,7 +569,7 @@ impl Applier<'_, '_> {
     }
 
     /// Where the state that this capture gives a record stands.
-    fn place(&self, previous: Option<&Record>, event: Option<&PartialTime>) -> Place {
+    pub(super) fn place(&self, previous: Option<&Record>, event: Option<&PartialTime>) -> Place {
         place(previous.map(|p| p.position), event, &self.provenance)
     }
 }

@@ -9,6 +9,8 @@ use super::trace::Marks;
 
 const LOINC: &str = "http://loinc.org";
 const ICD_10: &str = "http://hl7.org/fhir/sid/icd-10";
+/// Vaccines.
+const CVX: &str = "http://hl7.org/fhir/sid/cvx";
 const UCUM: &str = "http://unitsofmeasure.org";
 
 /// `coded` as a CodeableConcept; none where it says nothing. `element` names its place where a code is doubtful.
@@ -47,6 +49,7 @@ fn coding<'a>(
     let standard = match source.system.as_deref() {
         Some("LN") => Some((LOINC, is_loinc(&code))),
         Some("I10") => Some((ICD_10, can_be_icd_10(&code))),
+        Some("CVX") => Some((CVX, can_be_cvx(&code))),
         _ => None,
     };
     match standard {
@@ -84,6 +87,11 @@ fn can_be_icd_10(code: &str) -> bool {
     matches!(category.as_bytes(), [b'A'..=b'Z', b'0'..=b'9', c] if tail(*c))
         && (1..=4).contains(&rest.len())
         && rest.bytes().all(tail)
+}
+
+/// Whether `code` has the form of a CVX number: two or three digits.
+fn can_be_cvx(code: &str) -> bool {
+    (2..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Whether `code` can be UCUM: printable ASCII without blanks, `^` and the like, brackets in pairs.

@@ -152,6 +152,12 @@ pub(crate) struct Period {
     pub(crate) end: Option<String>,
 }
 
+/// An element without a value, and why.
+#[derive(Clone, Serialize)]
+pub(crate) struct Missing<'a> {
+    pub(crate) extension: Vec<Extension<'a>>,
+}
+
 /// A FHIR `Annotation`.
 #[derive(Clone, Serialize)]
 pub(crate) struct Annotation<'a> {

@@ -48,6 +48,9 @@ pub(crate) enum ResourceType {
     Observation,
     DiagnosticReport,
     Binary,
+    ServiceRequest,
+    Appointment,
+    Immunization,
 }
 
 /// The type of the main resource of a kind of record.
@@ -58,6 +61,9 @@ pub const fn main_type(kind: RecordKind) -> &'static str {
         RecordKind::Diagnosis => ResourceType::Condition.name(),
         RecordKind::LabReport => ResourceType::DiagnosticReport.name(),
         RecordKind::Attachment => ResourceType::Binary.name(),
+        RecordKind::Order => ResourceType::ServiceRequest.name(),
+        RecordKind::Appointment => ResourceType::Appointment.name(),
+        RecordKind::Immunization => ResourceType::Immunization.name(),
     }
 }
 
@@ -96,6 +102,9 @@ impl ResourceType {
             Self::Observation => "Observation",
             Self::DiagnosticReport => "DiagnosticReport",
             Self::Binary => "Binary",
+            Self::ServiceRequest => "ServiceRequest",
+            Self::Appointment => "Appointment",
+            Self::Immunization => "Immunization",
         }
     }
 }

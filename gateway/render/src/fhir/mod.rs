@@ -9,13 +9,16 @@
 //! - Numbers that are only claimed (contract 6) stay in the gateway: a platform that found one, as an identifier or
 //!   in an extension, could link by it.
 
+mod appointment;
 mod attachment;
 mod bundle;
 mod coded;
 mod datatype;
 mod entry;
+mod immunization;
 mod interpretation;
 mod observation;
+mod order;
 mod patient;
 mod render;
 mod report;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Absent, Enclosure, LabResult, RecordId, Report, ResultKey, ResultStatus, Value};
+use model::{Absent, Enclosure, LabResult, PartialTime, RecordId, ResultKey, ResultStatus, Value};
 
 use super::coded::{concept, unit};
 use super::datatype::{Annotation, Concept, Extended, Extension, Identifier, Reference, When};
@@ -28,9 +28,16 @@ const ANALYSED: &str = "urn:hospital-gateway:analysed";
 pub(crate) const ISSUED: &str = "urn:hospital-gateway:issued";
 
 /// What the results of a report share.
+#[derive(Default)]
 pub(crate) struct Shared<'a> {
-    pub(crate) report: &'a Report,
+    /// Their category; none where they only go with something else.
+    pub(crate) category: Option<&'static str>,
+    pub(crate) issued: Option<&'a PartialTime>,
+    /// When they were made, where they do not say so themselves.
+    pub(crate) effective: Option<&'a PartialTime>,
     pub(crate) encounter: Option<Reference<'a>>,
+    /// What they are a part of.
+    pub(crate) part_of: Option<Reference<'a>>,
     pub(crate) specimen: Option<Reference<'a>>,
     /// The system of result identifiers and what their values begin with: the number of the order.
     pub(crate) order: Option<(String, &'a str)>,
@@ -38,8 +45,13 @@ pub(crate) struct Shared<'a> {
 
 /// The id of a result's resource.
 pub(crate) fn id(scene: &Scene<'_>, key: &ResultKey) -> RecordId {
+    id_under(scene, scene.record.id, key)
+}
+
+/// The id of the resource of a result that belongs to `owner`.
+pub(crate) fn id_under(scene: &Scene<'_>, owner: RecordId, key: &ResultKey) -> RecordId {
     let repeat = key.repeat.to_string();
-    scene.record.id.part(&scene.site.id_key, "result", &[&key.code, &key.sub_id, &key.instance, &repeat])
+    owner.part(&scene.site.id_key, "result", &[&key.code, &key.sub_id, &key.instance, &repeat])
 }
 
 /// The resource of `result`; `bare` leaves out its value and what explains it, because the destination refused it so.
@@ -63,7 +75,7 @@ pub(crate) fn entry<'a>(
     let limits = unit(result.unit.as_ref(), &mut marks);
     let range = result.range.as_ref().filter(|_| !bare).and_then(|r| value::range(r, &limits));
     let flags = result.flags.iter().filter(|_| !bare);
-    let issued = shared.report.issued.as_ref();
+    let issued = shared.issued;
 
     let mut head = scene.head(ResourceType::Observation, id, &marks);
     let words = |url, text: Option<Cow<'a, str>>| Some(Extension { url, value: Extended::String(text?) });
@@ -85,12 +97,13 @@ pub(crate) fn entry<'a>(
     let observation = Observation {
         head,
         identifier: identifier(shared, &result.key).into_iter().collect(),
+        part_of: shared.part_of.iter().cloned().collect(),
         status: status(result.status),
-        category: vec![Concept::code(CATEGORY, "laboratory")],
+        category: shared.category.map(|code| Concept::code(CATEGORY, code)).into_iter().collect(),
         code,
         subject: scene.subject(),
         encounter: shared.encounter.clone(),
-        effective_date_time: result.observed.as_ref().or(shared.report.effective.as_ref()).map(When),
+        effective_date_time: result.observed.as_ref().or(shared.effective).map(When),
         issued: issued.filter(|t| t.is_instant()).map(When),
         value,
         interpretation: flags.filter_map(|flag| interpretation(flag)).collect(),

@@ -8,7 +8,9 @@ use super::datatype::{Concept, Identifier, Reference};
 use super::resource::Head;
 use super::text::clean;
 use super::trace::{Marks, Trace, WEAK_ID};
-use super::{Entry, Refused, ResourceType, Site, attachment, patient, report, visit};
+use super::{
+    Entry, Refused, ResourceType, Site, appointment, attachment, immunization, order, patient, report, visit,
+};
 
 /// The type codes of identifiers (HL7 table 0203).
 pub(crate) const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
@@ -26,6 +28,9 @@ pub fn record(record: &Record, site: &Site, refused: &Refused) -> Vec<Entry> {
         Body::Diagnosis(diagnosis) => visit::diagnosis(&scene, diagnosis),
         Body::Report(report) => report::entries(&scene, report),
         Body::Attachment(attachment) => attachment::entries(&scene, attachment),
+        Body::Order(order) => order::entries(&scene, order),
+        Body::Appointment(appointment) => appointment::entries(&scene, appointment),
+        Body::Immunization(immunization) => immunization::entries(&scene, immunization),
     }
 }
 

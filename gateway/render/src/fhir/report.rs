@@ -33,7 +33,10 @@ pub(crate) fn entries(scene: &Scene<'_>, report: &Report) -> Vec<Entry> {
 
     let order = report.filler.as_ref().or(report.placer.as_ref());
     let shared = Shared {
-        report,
+        part_of: None,
+        category: Some("laboratory"),
+        issued: report.issued.as_ref(),
+        effective: report.effective.as_ref(),
         encounter: scene.encounter(scene.record.encounter),
         specimen: specimens.first().cloned(),
         order: order.map(|n| (format!("{}:result", scene.site.number_system(n, date)), n.value.as_str())),
@@ -50,28 +53,31 @@ pub(crate) fn entries(scene: &Scene<'_>, report: &Report) -> Vec<Entry> {
             results.push(Reference::to(ResourceType::Observation, id));
         }
     }
-    entries.push(main(scene, &shared, date, lacks, specimens, results));
+    entries.push(main(scene, report, &shared, date, lacks, specimens, results));
     entries
 }
 
 fn main<'a>(
     scene: &Scene<'a>,
+    report: &'a Report,
     shared: &Shared<'a>,
     date: Option<Date>,
     lacks: bool,
     specimen: Vec<Reference<'a>>,
     result: Vec<Reference<'a>>,
 ) -> Entry {
-    let report = shared.report;
     let mut marks = scene.marks();
     let code = concept(&report.service, scene.site, "OBR-4", &mut marks).unwrap_or_else(Concept::absent);
     let placer = || report.placer.as_ref().and_then(|n| scene.number(n, date, Some("PLAC")));
     let filler = report.filler.as_ref().and_then(|n| scene.number(n, date, Some("FILL")));
-    let order = |identifier| Reference {
+    // By id where the order is known, and by its number always.
+    let order = Reference {
+        reference: report.order.map(|order| format!("{}/{}", ResourceType::ServiceRequest, order.resource)),
         kind: Some("ServiceRequest"),
-        identifier: Some(identifier),
+        identifier: placer(),
         ..Reference::default()
     };
+    let ordered = order.reference.is_some() || order.identifier.is_some();
     let mut category = vec![Concept::code(SECTION, "LAB")];
     category.extend(report.section.as_deref().and_then(clean).map(Concept::text));
     let issued = report.issued.as_ref();
@@ -83,7 +89,7 @@ fn main<'a>(
     let resource = DiagnosticReport {
         head,
         identifier: placer().into_iter().chain(filler).collect(),
-        based_on: placer().map(order).into_iter().collect(),
+        based_on: ordered.then_some(order).into_iter().collect(),
         status: status(report.status, lacks),
         category,
         code,
@@ -103,7 +109,12 @@ fn main<'a>(
     scene.main(ResourceType::DiagnosticReport, vec![scene.person()], &resource)
 }
 
-fn specimen_entry(scene: &Scene<'_>, specimen: &Specimen, id: RecordId, date: Option<Date>) -> Entry {
+pub(crate) fn specimen_entry(
+    scene: &Scene<'_>,
+    specimen: &Specimen,
+    id: RecordId,
+    date: Option<Date>,
+) -> Entry {
     let mut marks = scene.part_marks();
     let kind = specimen.kind.as_ref().and_then(|k| concept(k, scene.site, "SPM-4", &mut marks));
     let number = specimen.number.as_ref().and_then(|n| scene.number(n, date, None));

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::ResourceType;
 use super::datatype::{
-    Annotation, Attachment, Coding, Concept, Extension, Identifier, Period, Quantity, Reference, Text, When,
+    Annotation, Attachment, Coding, Concept, Extension, Identifier, Missing, Period, Quantity, Reference,
+    Text, When,
 };
 use super::trace::Meta;
 use super::value::Choice;
@@ -274,7 +275,10 @@ pub(crate) struct Observation<'a> {
     pub(crate) head: Head<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) identifier: Vec<Identifier<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) part_of: Vec<Reference<'a>>,
     pub(crate) status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) category: Vec<Concept<'a>>,
     pub(crate) code: Concept<'a>,
     pub(crate) subject: Reference<'a>,
@@ -314,4 +318,136 @@ pub(crate) struct ObservationRange<'a> {
     pub(crate) high: Option<Quantity<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<Text<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ServiceRequest<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requisition: Option<Identifier<'a>>,
+    pub(crate) status: &'static str,
+    pub(crate) intent: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) priority: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<Concept<'a>>,
+    pub(crate) subject: Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encounter: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) occurrence_date_time: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) authored_on: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requester: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reason_code: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) supporting_info: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) specimen: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) note: Vec<Annotation<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Appointment<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    pub(crate) status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cancelation_reason: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) service_type: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) appointment_type: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reason_code: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) supporting_information: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start: Option<String>,
+    #[serde(rename = "_start", skip_serializing_if = "Option::is_none")]
+    pub(crate) start_absent: Option<Missing<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<String>,
+    #[serde(rename = "_end", skip_serializing_if = "Option::is_none")]
+    pub(crate) end_absent: Option<Missing<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) minutes_duration: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) based_on: Vec<Reference<'a>>,
+    pub(crate) participant: Vec<AppointmentParticipant<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct AppointmentParticipant<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kind: Vec<Concept<'a>>,
+    pub(crate) actor: Reference<'a>,
+    pub(crate) status: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Immunization<'a> {
+    #[serde(flatten)]
+    pub(crate) head: Head<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identifier: Vec<Identifier<'a>>,
+    pub(crate) status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status_reason: Option<Concept<'a>>,
+    pub(crate) vaccine_code: Concept<'a>,
+    pub(crate) patient: Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encounter: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) occurrence_date_time: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) occurrence_string: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recorded: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) primary_source: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) report_origin: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) location: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) manufacturer: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lot_number: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expiration_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) site: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dose_quantity: Option<Quantity<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) performer: Vec<Performer<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) note: Vec<Annotation<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reason_code: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) is_subpotent: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) subpotent_reason: Vec<Concept<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Performer<'a> {
+    pub(crate) actor: Reference<'a>,
 }

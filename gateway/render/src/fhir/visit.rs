@@ -7,6 +7,7 @@ use model::{
 
 use super::coded::concept;
 use super::datatype::{Coding, Concept, Extended, Extension, Identifier, Period, Reference, When};
+use super::order::staff;
 use super::render::Scene;
 use super::resource::{
     ClassHistory, Condition, Encounter as FhirEncounter, Hospitalization, Location, Participant,
@@ -187,15 +188,8 @@ fn class<'a>(scene: &Scene<'_>, known: Option<EncounterClass>, source: &'a str) 
 }
 
 fn participant<'a>(scene: &Scene<'_>, role: &'static str, doctor: &'a Attending) -> Option<Participant<'a>> {
-    let number = doctor.number.as_deref().and_then(clean);
-    let system = || scene.site.uri(&["staff"]).into();
-    let identifier = number.map(|value| Identifier { usage: None, kind: None, system: system(), value });
-    let display = doctor.name.as_deref().and_then(clean);
-    let said = identifier.is_some() || display.is_some();
-    said.then(|| Participant {
-        kind: vec![Concept::code(PARTICIPATION, role)],
-        individual: Reference { kind: Some("Practitioner"), identifier, display, ..Reference::default() },
-    })
+    let individual = staff(scene, doctor)?;
+    Some(Participant { kind: vec![Concept::code(PARTICIPATION, role)], individual })
 }
 
 /// The period of a visit. An end before its start is left out and marked; a day beside a time of the same day is no

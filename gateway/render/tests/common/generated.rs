@@ -1,11 +1,12 @@
 //! Records with anything in them that the model can hold.
 
 use model::{
-    Absent, Attachment, Body, Coded, Coding, Comparator, Content, Diagnosis, DiagnosisKind, DiagnosisState,
-    EarlierClass, EarlierLocation, Enclosure, Encounter, EncounterClass, EncounterStatus, HeldIdentifier,
-    Identifier, IdentifierKind, LabResult, Mark, Number, NumberKind, OtherNumber, PartialTime, Person,
-    PersonName, Record, RecordId, ReferenceRange, Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex,
-    Specimen, Trust, Value,
+    Absent, Appointment, AppointmentStatus, Attachment, Body, Coded, Coding, Comparator, Content, Diagnosis,
+    DiagnosisKind, DiagnosisState, Duration, EarlierClass, EarlierLocation, Enclosure, Encounter,
+    EncounterClass, EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, Immunization,
+    ImmunizationStatus, ItemKey, LabResult, Mark, Number, NumberKind, Order, OrderItem, OrderRef,
+    OrderStatus, OtherNumber, PartialTime, Person, PersonName, Record, RecordId, ReferenceRange, Report,
+    ReportStatus, Resource, ResourceKind, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -49,7 +50,14 @@ fn coded() -> BoxedStrategy<Coded> {
 }
 
 fn number() -> BoxedStrategy<Number> {
-    let kinds = [NumberKind::Visit, NumberKind::Placer, NumberKind::Filler, NumberKind::Specimen];
+    let kinds = [
+        NumberKind::Visit,
+        NumberKind::Placer,
+        NumberKind::Filler,
+        NumberKind::Specimen,
+        NumberKind::Group,
+        NumberKind::Appointment,
+    ];
     let scopes = [Scope::Global, Scope::Year, Scope::Day, Scope::InstrumentDay];
     let select = prop::sample::select(kinds.to_vec());
     let of_kind = (select, text(), prop::sample::select(scopes.to_vec()), text());
@@ -171,6 +179,10 @@ fn report() -> BoxedStrategy<Body> {
             let (effective, issued, section, results, notes) = more;
             let (status_source, stated) = (String::new(), None);
             Body::Report(Box::new(Report {
+                order: filler.is_some().then(|| {
+                    let record = RecordId::from_bytes([0xee; 16]);
+                    OrderRef { record, resource: record }
+                }),
                 placer,
                 filler,
                 service,
@@ -184,6 +196,149 @@ fn report() -> BoxedStrategy<Body> {
                 results,
                 notes,
             }))
+        })
+        .boxed()
+}
+
+fn doctor() -> BoxedStrategy<model::Attending> {
+    (of(text()), of(text())).prop_map(|(number, name)| model::Attending { number, name }).boxed()
+}
+
+fn specimen() -> BoxedStrategy<Specimen> {
+    let what = (of(number()), of(coded()), of(time()), of(time()));
+    what.prop_map(|(number, kind, collected, received)| Specimen { number, kind, collected, received })
+        .boxed()
+}
+
+fn item() -> BoxedStrategy<OrderItem> {
+    let statuses = ["NW", "HD", "CA", "?"].map(|control| OrderStatus::read(control, "").unwrap_or_default());
+    let priority = of(prop_oneof![Just("S".to_owned()), text()]);
+    let what =
+        (coded(), prop::sample::select(statuses.to_vec()), text(), of(number()), priority, of(doctor()));
+    let more = (of(time()), of(time()), vec(coded(), 0..2), vec(specimen(), 0..2), vec(text(), 0..2));
+    (what, more, vec(result(), 0..2), vec(text(), 0..2), any::<bool>())
+        .prop_map(|(what, more, mut observations, doubtful, order_unclear)| {
+            let (service, status, status_source, filler, priority, requester) = what;
+            let (ordered, planned, reasons, specimens, notes) = more;
+            for (repeat, observation) in observations.iter_mut().enumerate() {
+                observation.key.repeat = u32::try_from(repeat).unwrap();
+            }
+            OrderItem {
+                key: ItemKey::default(),
+                control: String::new(),
+                stated: None,
+                service,
+                status,
+                status_source,
+                filler,
+                priority,
+                requester,
+                ordered,
+                planned,
+                reasons,
+                specimens,
+                notes,
+                observations,
+                order_unclear,
+                doubtful,
+            }
+        })
+        .boxed()
+}
+
+/// Results that are told apart, as of something that holds a few.
+fn few() -> BoxedStrategy<Vec<LabResult>> {
+    vec(result(), 0..2)
+        .prop_map(|mut results| {
+            for (repeat, result) in results.iter_mut().enumerate() {
+                result.key.repeat = u32::try_from(repeat).unwrap();
+            }
+            results
+        })
+        .boxed()
+}
+
+fn appointment() -> BoxedStrategy<Body> {
+    let statuses = ["pending", "waitlist", "booked", "started", "complete", "dc", "noshow", "deleted"];
+    let statuses = statuses.map(|status| AppointmentStatus::named(status).unwrap());
+    let kinds = [ResourceKind::Service, ResourceKind::Person, ResourceKind::Place, ResourceKind::Thing];
+    let state = prop_oneof![Just("Booked".to_owned()), Just("DC".to_owned()), text()];
+    let resource = (prop::sample::select(kinds.to_vec()), coded(), of(coded()), state)
+        .prop_map(|(kind, what, role, state)| Resource { kind, what, role, state });
+    let unit = prop_oneof![Just("min".to_owned()), text()];
+    let duration = of((digits(), unit).prop_map(|(value, unit)| Duration { value, unit }));
+    let what = (of(number()), of(number()), prop::sample::select(statuses.to_vec()), of(time()), of(time()));
+    let more = (duration, of(coded()), of(coded()), of(coded()), vec(resource, 0..3), vec(text(), 0..2));
+    (what, more, few())
+        .prop_map(|(what, more, observations)| {
+            let (filler, placer, status, start, end) = what;
+            let (duration, kind, reason, because, resources, notes) = more;
+            Body::Appointment(Box::new(Appointment {
+                filler,
+                placer,
+                status,
+                start,
+                end,
+                duration,
+                kind,
+                reason,
+                because,
+                resources,
+                notes,
+                observations,
+                ..Appointment::default()
+            }))
+        })
+        .boxed()
+}
+
+fn immunization() -> BoxedStrategy<Body> {
+    let statuses =
+        [ImmunizationStatus::Completed, ImmunizationStatus::NotDone, ImmunizationStatus::EnteredInError];
+    let source =
+        of(prop_oneof![Just(Coded::of("00", None, None)), Just(Coded::of("01", None, None)), coded()]);
+    let what = (of(number()), coded(), prop::sample::select(statuses.to_vec()), text(), any::<bool>());
+    let when = (of(time()), of(time()), of(time()), source, of(digits()), of(coded()), of(doctor()));
+    let more = (of(text()), of(text()), of(coded()), of(coded()), of(coded()), of(coded()), of(coded()));
+    (what, when, more, vec(text(), 0..2), few())
+        .prop_map(|(what, when, more, notes, observations)| {
+            let (number, vaccine, status, status_source, partly) = what;
+            let (given, recorded, expires, source, dose, unit, by) = when;
+            let (place, lot, manufacturer, refusal, reason, route, site) = more;
+            Body::Immunization(Box::new(Immunization {
+                number,
+                vaccine,
+                status,
+                status_source,
+                partly,
+                given,
+                recorded,
+                source,
+                dose,
+                unit,
+                by,
+                place,
+                lot,
+                expires,
+                manufacturer,
+                refusal,
+                reason,
+                route,
+                site,
+                notes,
+                observations,
+            }))
+        })
+        .boxed()
+}
+
+fn order() -> BoxedStrategy<Body> {
+    (of(number()), of(number()), of(time()), vec(item(), 1..3))
+        .prop_map(|(placer, group, dated, mut items)| {
+            for (repeat, item) in items.iter_mut().enumerate() {
+                item.key = ItemKey { service: "S".to_owned(), repeat: u32::try_from(repeat).unwrap() };
+            }
+            Body::Order(Box::new(Order { placer, group, dated, items }))
         })
         .boxed()
 }
@@ -304,7 +459,7 @@ fn diagnosis() -> BoxedStrategy<Body> {
 /// Any record.
 pub(crate) fn record() -> BoxedStrategy<Record> {
     let content = attachment().prop_map(|attachment| Body::Attachment(Box::new(attachment)));
-    let body = prop_oneof![2 => person(), 2 => visit(), 2 => diagnosis(), 4 => report(), 1 => content];
+    let body = prop_oneof![2 => person(), 2 => visit(), 2 => diagnosis(), 4 => report(), 2 => order(), 2 => appointment(), 2 => immunization(), 1 => content];
     let marks =
         vec(prop_oneof![Just(Mark::WeakId), Just(Mark::Withdrawn), text().prop_map(Mark::Doubtful)], 0..3);
     (any::<u8>(), body, marks, text(), any::<bool>())

@@ -8,10 +8,12 @@ pub(crate) mod generated;
 use feed::CaptureId;
 use jiff::tz::{TimeZone, offset};
 use model::{
-    Attachment, Body, Coded, Coding, Content, Diagnosis, DiagnosisKind, DiagnosisState, Encounter,
-    EncounterClass, EncounterStatus, HeldIdentifier, IdKey, Identifier, IdentifierKind, LabResult, Number,
-    NumberKind, PartialTime, Person, PersonId, PersonName, Position, Provenance, Record, RecordId,
-    ReferenceRange, Report, ReportStatus, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
+    Appointment, AppointmentStatus, Attachment, Body, Coded, Coding, Content, Diagnosis, DiagnosisKind,
+    DiagnosisState, Duration, Encounter, EncounterClass, EncounterStatus, HeldIdentifier, IdKey, Identifier,
+    IdentifierKind, Immunization, ItemKey, LabResult, Number, NumberKind, Order, OrderItem, OrderStatus,
+    PartialTime, Person, PersonId, PersonName, Position, Provenance, Record, RecordId, ReferenceRange,
+    Report, ReportStatus, Resource, ResourceKind, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust,
+    Value,
 };
 use render::fhir::{Entry, Site};
 
@@ -194,6 +196,7 @@ pub(crate) fn report(results: Vec<LabResult>) -> Record {
         Body::Report(Box::new(Report {
             placer: Some(number(NumberKind::Placer, "HIS", Scope::Global, "P9")),
             filler: Some(number(NumberKind::Filler, "lis", Scope::Day, "F42")),
+            order: None,
             service: Coded::of("BG", Some("\u{8840}\u{5e38}\u{89c4}"), None),
             status: ReportStatus::Final,
             status_source: "F".to_owned(),
@@ -213,6 +216,109 @@ pub(crate) fn report(results: Vec<LabResult>) -> Record {
     );
     record.encounter = Some(RecordId::from_bytes([0xbb; 16]));
     record
+}
+
+/// An appointment with a doctor in a room.
+pub(crate) fn appointment() -> Record {
+    let resource =
+        |kind, what: Coded, role: Option<Coded>| Resource { kind, what, role, state: "Booked".to_owned() };
+    let doctor = Coded::of("D07", Some("\u{738b}"), None);
+    record(
+        0x99,
+        Body::Appointment(Box::new(Appointment {
+            filler: Some(number(NumberKind::Appointment, "SCH", Scope::Global, "A1")),
+            placer: Some(number(NumberKind::AppointmentRequest, "HIS", Scope::Global, "R1")),
+            status: AppointmentStatus::Booked,
+            start: Some(time("202612010900")),
+            duration: Some(Duration { value: "30".to_owned(), unit: "min".to_owned() }),
+            kind: Some(Coded::of("NORMAL", None, None)),
+            reason: Some(Coded::of("FU", Some("\u{590d}\u{8bca}"), None)),
+            resources: vec![
+                resource(ResourceKind::Service, Coded::of("ECHO", Some("\u{5fc3}\u{8d85}"), None), None),
+                resource(
+                    ResourceKind::Person,
+                    doctor,
+                    Some(Coded::of("DOC", Some("\u{533b}\u{751f}"), None)),
+                ),
+                resource(ResourceKind::Place, Coded::text("\u{95e8}\u{8bca} 3"), None),
+            ],
+            notes: vec!["\u{5e26}\u{65e7}\u{7247}".to_owned()],
+            ..Appointment::default()
+        })),
+    )
+}
+
+/// A vaccination with everything.
+pub(crate) fn vaccination() -> Record {
+    record(
+        0x97,
+        Body::Immunization(Box::new(Immunization {
+            number: Some(number(NumberKind::Immunization, "IMM", Scope::Global, "I1")),
+            vaccine: Coded::of("03", Some("\u{9ebb}\u{98ce}\u{75ab}\u{82d7}"), Some("CVX")),
+            status_source: "PA".to_owned(),
+            partly: true,
+            given: Some(time("20261124093000")),
+            source: Some(Coded::of("00", None, Some("NIP001"))),
+            dose: Some("0.50".to_owned()),
+            unit: Some(Coded::of("mL", None, Some("UCUM"))),
+            by: Some(model::Attending {
+                number: Some("N1".to_owned()),
+                name: Some("\u{738b}\u{82b3}".to_owned()),
+            }),
+            place: Some("\u{63a5}\u{79cd}\u{95e8}\u{8bca}".to_owned()),
+            lot: Some("L001".to_owned()),
+            expires: Some(time("202712")),
+            manufacturer: Some(Coded::of("SP", Some("\u{56fd}\u{836f}"), Some("MVX"))),
+            route: Some(Coded::of("SC", Some("\u{76ae}\u{4e0b}"), None)),
+            site: Some(Coded::of("LA", Some("\u{5de6}\u{4e0a}\u{81c2}"), None)),
+            observations: vec![result("30963-3", "Funding", Value::Text("\u{514d}\u{8d39}".to_owned()))],
+            ..Immunization::default()
+        })),
+    )
+}
+
+/// An order for two services on one form.
+pub(crate) fn order() -> Record {
+    let item = |code: &str, display: &str| OrderItem {
+        key: ItemKey { service: code.to_owned(), repeat: 0 },
+        service: Coded::of(code, Some(display), None),
+        status: OrderStatus::Active,
+        control: "NW".to_owned(),
+        priority: Some("S".to_owned()),
+        ..OrderItem::default()
+    };
+    let first = OrderItem {
+        status_source: "IP".to_owned(),
+        filler: Some(number(NumberKind::Filler, "lis", Scope::Day, "F42")),
+        requester: Some(model::Attending {
+            number: Some("D07".to_owned()),
+            name: Some("\u{738b}".to_owned()),
+        }),
+        ordered: Some(time("202611240700")),
+        planned: Some(time("20261124073000")),
+        reasons: vec![Coded::of("J18.9", Some("\u{80ba}\u{708e}"), Some("I10"))],
+        specimens: vec![Specimen {
+            number: Some(number(NumberKind::Specimen, "lis", Scope::Day, "S7")),
+            kind: Some(Coded::of("BLD", Some("\u{5168}\u{8840}"), None)),
+            ..Specimen::default()
+        }],
+        notes: vec!["\u{7a7a}\u{8179}".to_owned()],
+        observations: vec![result("WT", "\u{4f53}\u{91cd}", decimal("65.0"))],
+        ..item("BG", "\u{8840}\u{5e38}\u{89c4}")
+    };
+    let second = OrderItem {
+        priority: Some("\u{4f18}\u{5148}".to_owned()),
+        ..item("CRP", "C\u{53cd}\u{5e94}\u{86cb}\u{767d}")
+    };
+    record(
+        0xee,
+        Body::Order(Box::new(Order {
+            placer: Some(number(NumberKind::Placer, "HIS", Scope::Global, "P9")),
+            group: Some(number(NumberKind::Group, "HIS", Scope::Global, "G1")),
+            dated: Some(time("20261124073000")),
+            items: vec![first, second],
+        })),
+    )
 }
 
 /// A glucose with everything a result can have.

@@ -23,6 +23,8 @@ pub struct Way {
     pub endpoint: Endpoint,
     /// What rendering needs to know.
     pub site: fhir::Site,
+    /// Whether it takes orders, so that others may refer to them by id.
+    pub takes_orders: bool,
 }
 
 /// A record to be sent, with what the destination is known to have of it.
@@ -57,7 +59,7 @@ impl Sender {
         tally: &mut Tally,
     ) -> Result<bool, Stop> {
         let mut refusals = Refusals::default();
-        let (delivery, parcels, _aboard) = self.load_fhir(number, lane, id).await?;
+        let (delivery, parcels, _aboard) = self.load_fhir(number, lane, id, way.takes_orders).await?;
         let mut chosen = self.choose(way, &delivery, parcels).await?;
         if !chosen.iter().any(|parcel| !parcel.ground) {
             self.settle(id, SettledAs::Superseded, "newer", urgency, tally).await?;
@@ -107,12 +109,13 @@ impl Sender {
         destination: u16,
         lane: [u8; 16],
         id: DeliveryId,
+        takes_orders: bool,
     ) -> Result<(Delivery, Vec<Parcel>, Aboard<'_>), StateError> {
         loop {
             let since = self.air.landings();
             let load = self.buffer.state().read(move |read| {
                 let delivery = waiting(read, id, lane)?;
-                let parcels = parcels(read, destination, &delivery)?;
+                let parcels = parcels(read, destination, &delivery, takes_orders)?;
                 Ok((delivery, parcels))
             });
             let (delivery, parcels) = load.await?;
@@ -307,20 +310,27 @@ impl Sender {
 }
 
 /// The records of a delivery, and before them what they need and the destination has never had.
-fn parcels(read: &Read<'_>, destination: u16, delivery: &Delivery) -> Result<Vec<Parcel>, StateError> {
+fn parcels(
+    read: &Read<'_>,
+    destination: u16,
+    delivery: &Delivery,
+    takes_orders: bool,
+) -> Result<Vec<Parcel>, StateError> {
     let mut parcels: Vec<Parcel> = Vec::with_capacity(delivery.refs.len() + 2);
     for RecordRef { record, .. } in &delivery.refs {
         parcels.extend(parcel(read, destination, *record, false)?);
+    }
+    if !takes_orders {
+        // What it is not to have it cannot be referred to by id; the order's number remains.
+        parcels.iter_mut().for_each(|parcel| parcel.record.body.forget_order());
     }
     let needed: BTreeSet<RecordId> = parcels
         .iter()
         .flat_map(|parcel| {
             let owner = [Some(parcel.record.person.into()), parcel.record.encounter].into_iter().flatten();
-            owner.chain(parcel.record.body.linked().map(RecordId::from))
+            owner.chain(parcel.record.body.linked().map(RecordId::from)).chain(parcel.record.body.order())
         })
         .collect();
-    let contents = attachments(read, destination, &mut parcels)?;
-    parcels.extend(contents);
     for record in needed {
         if parcels.iter().all(|parcel| parcel.record.id != record)
             && read.sent_position(destination, record)?.is_none()
@@ -328,11 +338,14 @@ fn parcels(read: &Read<'_>, destination: u16, delivery: &Delivery) -> Result<Vec
             parcels.extend(parcel(read, destination, record, true)?);
         }
     }
+    let contents = attachments(read, destination, &mut parcels)?;
+    parcels.extend(contents);
     parcels.sort_by_key(|parcel| match parcel.record.body.kind() {
         RecordKind::Person => 0,
         RecordKind::Encounter => 1,
         RecordKind::Attachment => 2,
-        RecordKind::Diagnosis | RecordKind::LabReport => 3,
+        RecordKind::Diagnosis | RecordKind::Order => 3,
+        RecordKind::LabReport | RecordKind::Appointment | RecordKind::Immunization => 4,
     });
     Ok(parcels)
 }
