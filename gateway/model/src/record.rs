@@ -116,6 +116,8 @@ pub enum Mark {
     Doubtful(String),
     /// Corrected but not final (OBR-25 `M`).
     NotFinalCorrection,
+    /// It goes on from a state whose content is no longer held here: what it lacks may still be at the destination.
+    Continued,
 }
 
 /// What a feed is the authority for (contract 6).

@@ -43,6 +43,8 @@ pub enum Fault {
     /// Of five requests one is cut, one is applied and then cut, one is applied in parts (every third entry is answered
     /// 503), and two are taken.
     Flaky,
+    /// A portal stands in front of it: every request is answered with 200 and a page to sign in on.
+    Portal,
 }
 
 /// What a platform has seen.
@@ -184,6 +186,10 @@ async fn answer(
             return Ok(response);
         }
         Fault::Slow(wait) => tokio::time::sleep(*wait).await,
+        Fault::Portal => {
+            let page = "<html><body>Please sign in</body></html>";
+            return Ok(Response::new(Full::new(Bytes::from_static(page.as_bytes()))));
+        }
         Fault::None | Fault::CutAfterApplying | Fault::Refuse(_) | Fault::Flaky => {}
     }
     let reading = method == Method::GET;

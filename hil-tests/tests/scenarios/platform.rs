@@ -205,3 +205,20 @@ fn a_lane_that_is_blocked_for_an_hour_is_alarmed_while_others_come_and_go() {
     house.gateway.settled();
     house.gateway.wait_for("the alarm goes with what was blocked", |gateway| !blocked(gateway));
 }
+
+#[test]
+fn the_page_of_a_portal_in_between_is_no_answer_of_the_platform() {
+    let house = House::new();
+    let mut hospital = Hospital::new("P", 1);
+    house.platform.fault(Fault::Portal);
+    let admission = hospital.adt("A01", &Person::numbered(1));
+    house.accept([&admission]);
+    house.gateway.wait_for("the failure", |gateway| {
+        gateway.json(&["status"])["destinations"][0]["last_failure"] == "no-fhir-answer"
+    });
+    assert_eq!(house.gateway.fates(&admission.0), ["waiting"]);
+    house.platform.fault(Fault::None);
+    house.gateway.settled();
+    assert_eq!(house.gateway.fates(&admission.0), ["delivered"]);
+    assert_eq!(house.at_platform("Encounter").len(), 1);
+}

@@ -1,5 +1,7 @@
 //! A feed that is watched first, started late or run again: nothing is lost, and nothing goes that should not.
 
+use std::cell::Cell;
+
 use hil_tests::gateway::LIVE;
 use hil_tests::hospital::{Hospital, Person};
 use hil_tests::platform::Fault;
@@ -126,4 +128,52 @@ fn a_visit_whose_number_is_used_again_each_year_is_found_without_its_admission_t
     // The same number the next year, with its own admission.
     house.to_feed(0, &at(&mut hospital, "A01", "20261101080000", "20261101080000"));
     assert_eq!(house.at_platform("Encounter").len(), 2);
+}
+
+#[test]
+fn a_correction_that_comes_after_its_report_was_forgotten_leaves_the_other_results_in_it() {
+    let mut house = House::new();
+    let mut hospital = Hospital::new("P", 1);
+    let person = Person::numbered(1);
+    assert_eq!(house.fate(&hospital.report(&person, "1", "F", 5)), "delivered");
+    forget(&mut house);
+    // One result of five is corrected.
+    assert_eq!(house.fate(&hospital.report(&person, "1", "C", 1)), "delivered");
+    let report = &house.at_platform("DiagnosticReport")[0];
+    assert_eq!(
+        (report["status"].as_str(), report["result"].as_array().map(Vec::len)),
+        (Some("corrected"), Some(5))
+    );
+    assert_eq!(house.at_platform("Observation").len(), 5);
+    // Corrected once more: what stands at the platform is still whole.
+    assert_eq!(house.fate(&hospital.report(&person, "1", "C", 2)), "delivered");
+    assert_eq!(house.at_platform("DiagnosticReport")[0]["result"].as_array().map(Vec::len), Some(5));
+}
+
+#[test]
+fn a_visit_that_was_forgotten_stays_over_when_its_data_are_updated() {
+    let mut house = House::new();
+    let mut hospital = Hospital::new("P", 1);
+    let person = Person::numbered(1);
+    let old = hospital.adt("A08", &person);
+    assert_eq!(house.fate(&hospital.adt("A01", &person)), "delivered");
+    assert_eq!(house.fate(&hospital.adt("A03", &person)), "delivered");
+    forget(&mut house);
+    assert_eq!(house.fate(&hospital.adt("A08", &person)), "delivered");
+    assert_eq!(house.at_platform("Encounter")[0]["status"], "finished");
+    // What is older than what was forgotten changes nothing.
+    assert_eq!(house.fate(&old), "superseded");
+    assert_eq!(house.platform.seen().back_in_time, 0);
+}
+
+/// Time passes until what was delivered is no longer held: its segment ends with the start, is closed, and goes a week later.
+fn forget(house: &mut House) {
+    house.gateway.stop();
+    house.gateway.start();
+    let weeks = Cell::new(0);
+    house.gateway.wait_for("retention", |gateway| {
+        weeks.set(weeks.get() + 1);
+        gateway.clock_off(weeks.get() * 7 * 86_400);
+        gateway.captures().is_empty()
+    });
 }

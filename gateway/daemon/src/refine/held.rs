@@ -1,11 +1,28 @@
 //! Records as the state holds them.
 
 use buffer::{Read, RecordRow, StateError, Tx};
-use model::{Body, EncounterStatus, Record, RecordId};
+use model::{Body, Encounter, EncounterStatus, Number, Position, Record, RecordId, VisitAspect};
 
 /// The record with this id. None too where its content has been destroyed with its delivered data.
 pub(crate) fn record(read: &Read<'_>, id: RecordId) -> Result<Option<Record>, StateError> {
     read.record(id)?.filter(|row| !row.content.is_empty()).map(|row| parse(&row)).transpose()
+}
+
+/// What is held of a record that may have lost its content with its delivered data.
+pub(crate) struct Held {
+    /// Where its state stands in time.
+    pub(crate) position: Position,
+    /// How it stands; see [`standing`].
+    pub(crate) standing: u8,
+    /// The record, as long as its content is kept.
+    pub(crate) record: Option<Record>,
+}
+
+/// What is held of the record with this id.
+pub(crate) fn held(read: &Read<'_>, id: RecordId) -> Result<Option<Held>, StateError> {
+    let Some(row) = read.record(id)? else { return Ok(None) };
+    let record = if row.content.is_empty() { None } else { Some(parse(&row)?) };
+    Ok(Some(Held { position: row.position, standing: row.status, record }))
 }
 
 /// The record in a row.
@@ -21,7 +38,7 @@ pub(crate) fn put(tx: &mut Tx<'_>, record: &Record) -> Result<(), StateError> {
         kind: record.body.kind() as u8,
         person: Some(record.person),
         position: record.position,
-        status: 0,
+        status: standing(&record.body),
         current: is_current(&record.body),
         expires: None,
         content,
@@ -42,5 +59,38 @@ fn is_current(body: &Body) -> bool {
         | Body::Order(_)
         | Body::Appointment(_)
         | Body::Immunization(_) => false,
+    }
+}
+
+/// Visits that are over, by how they ended: what of them outlives their content.
+const ENDED: [EncounterStatus; 3] =
+    [EncounterStatus::Finished, EncounterStatus::Cancelled, EncounterStatus::EnteredInError];
+
+/// What outlives the content of a record: of a visit how it ended (1 and up, see [`ENDED`]), of a report whether it was final
+/// (1). 0 where there is nothing to say.
+fn standing(body: &Body) -> u8 {
+    match body {
+        Body::Encounter(visit) => {
+            ENDED.iter().zip(1..).find(|(end, _)| **end == visit.status).map_or(0, |(_, number)| number)
+        }
+        Body::Report(report) => u8::from(report.status.is_final()),
+        _ => 0,
+    }
+}
+
+impl Held {
+    /// Whether the report was final.
+    pub(crate) const fn was_final(&self) -> bool {
+        self.standing == 1
+    }
+
+    /// The visit as far as it is still known: its number and how it ended.
+    pub(crate) fn visit(&self, number: &Number) -> Encounter {
+        let mut visit = Encounter::new(number.clone());
+        if let Some(end) = ENDED.get(usize::from(self.standing).wrapping_sub(1)) {
+            visit.status = *end;
+            visit.takes(VisitAspect::Status, self.position.event, false);
+        }
+        visit
     }
 }

@@ -315,25 +315,32 @@ impl Applier<'_, '_> {
             return if self.feed.may(Authority::Encounter) { stop } else { Ok(None) };
         };
         let id = record.unwrap_or_else(|| bind::id(&self.rules.id_key, "visit", &parts, &[]));
-        let previous = held::record(self.tx, id)?;
+        let previous = held::held(self.tx, id)?;
         if !self.feed.may(Authority::Encounter) {
             // Only a reference: such a feed makes no visits and changes none.
             return Ok(previous.map(|_| id));
         }
         self.bind(&change.number, &parts, id, date)?;
-        let place = self.place(previous.as_ref(), event);
-        let marks = if place.older {
-            previous.as_ref().map(|p| p.marks.clone()).unwrap_or_default()
-        } else {
-            change.marks.clone()
-        };
+        let place = self.place_after(previous.as_ref(), event);
+        let faded = previous.as_ref().is_some_and(|p| p.record.is_none());
+        if faded && place.older {
+            // What it lacks cannot be told from what was forgotten.
+            effects.touched.push(Touched { id, kind: RecordKind::Encounter, current: false });
+            return Ok(Some(id));
+        }
+        let known = previous.as_ref().map(|p| p.visit(&change.number));
+        let previous = previous.and_then(|p| p.record);
+        let kept_marks = previous.as_ref().map(|p| p.marks.clone()).unwrap_or_default();
+        let continued = (faded || kept_marks.contains(&Mark::Continued)).then_some(Mark::Continued);
+        let mut marks = if place.older { kept_marks } else { change.marks.clone() };
+        marks.extend(continued.filter(|mark| !marks.contains(mark)));
         let again = previous.as_ref().is_some_and(|p| self.provenance.capture < p.position.capture);
         let held = previous.as_ref().and_then(|p| match &p.body {
             Body::Encounter(encounter) => Some((**encounter).clone()),
             _ => None,
         });
         // What arrives late still says what nothing later has said.
-        let next = Encounter::apply(held.clone(), change, self.said_at(event), again);
+        let next = Encounter::apply(held.clone().or(known), change, self.said_at(event), again);
         let current = !place.older || !held.is_some_and(|held| held.tells_the_same_as(&next));
         let body = Body::Encounter(Box::new(next));
         match previous {
@@ -375,9 +382,20 @@ impl Applier<'_, '_> {
         for (number, parts) in &bound {
             self.bind(number, parts, id, date)?;
         }
-        let previous = held::record(self.tx, id)?;
-        let place = self.place(previous.as_ref(), change.report.stated.as_ref());
+        let previous = held::held(self.tx, id)?;
+        let place = self.place_after(previous.as_ref(), change.report.stated.as_ref());
+        let faded = previous.as_ref().filter(|p| p.record.is_none());
+        if faded.is_some() && place.older {
+            effects.touched.push(Touched { id, kind: RecordKind::LabReport, current: false });
+            return Ok(());
+        }
+        let withdrawn = faded.is_some_and(|p| p.was_final() && !change.report.status.is_final());
+        let is_faded = faded.is_some();
+        let previous = previous.and_then(|p| p.record);
         let kept_marks = previous.as_ref().map(|p| p.marks.clone()).unwrap_or_default();
+        if is_faded || kept_marks.contains(&Mark::Continued) {
+            marks.push(Mark::Continued);
+        }
         let kept_encounter = previous.as_ref().and_then(|p| p.encounter);
         let held = previous.and_then(|p| match p.body {
             Body::Report(report) => Some(*report),
@@ -385,7 +403,7 @@ impl Applier<'_, '_> {
         });
         change.report.order = self.order_of(&change.report, date)?;
         let (next, applied) = Report::apply(held, change);
-        if applied.withdrawn {
+        if applied.withdrawn || withdrawn {
             marks.push(Mark::Withdrawn);
             effects.withdrawn = true;
         }
@@ -450,8 +468,8 @@ impl Applier<'_, '_> {
         marks: Vec<Mark>,
         effects: &mut Effects,
     ) -> Result<(), Stop> {
-        let previous = held::record(self.tx, id)?;
-        let place = self.place(previous.as_ref(), event);
+        let previous = held::held(self.tx, id)?;
+        let place = self.place_after(previous.as_ref(), event);
         let kind = body.kind();
         if !place.older {
             self.put(id, body, place, encounter, resolved, marks)?;
@@ -570,6 +588,11 @@ impl Applier<'_, '_> {
 
     /// Where the state that this capture gives a record stands.
     pub(super) fn place(&self, previous: Option<&Record>, event: Option<&PartialTime>) -> Place {
+        place(previous.map(|p| p.position), event, &self.provenance)
+    }
+
+    /// The same for a record that may have lost its content.
+    fn place_after(&self, previous: Option<&held::Held>, event: Option<&PartialTime>) -> Place {
         place(previous.map(|p| p.position), event, &self.provenance)
     }
 }

@@ -20,6 +20,7 @@ mod interpretation;
 mod observation;
 mod order;
 mod patient;
+mod rejoin;
 mod render;
 mod report;
 mod resource;
@@ -32,6 +33,7 @@ mod visit;
 
 pub use bundle::bundle;
 pub use entry::{Entry, Refused, Stage, main_type};
+pub use rejoin::{is_resource, rejoin};
 pub use render::record;
 pub use response::{Answered, EntryAnswer, Issue, parse_answer};
 pub use site::Site;

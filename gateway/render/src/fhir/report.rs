@@ -1,7 +1,7 @@
 //! A laboratory report as a DiagnosticReport with its Observations and its Specimen.
 
 use jiff::civil::Date;
-use model::{Absent, LabResult, PartialTime, RecordId, Report, ReportStatus, Specimen, Value};
+use model::{Absent, LabResult, Mark, PartialTime, RecordId, Report, ReportStatus, Specimen, Value};
 
 use super::coded::concept;
 use super::datatype::{Concept, Extended, Extension, Reference, Text, When};
@@ -17,7 +17,8 @@ pub(crate) fn entries(scene: &Scene<'_>, report: &Report) -> Vec<Entry> {
     let date = event_date(report);
     let mut entries = Vec::with_capacity(report.results.len() + 2);
     // Contract 5: a report that lacks anything is partial, never a final that silently lacks it.
-    let mut lacks = report.results.iter().any(hidden)
+    let mut lacks = scene.record.marks.contains(&Mark::Continued)
+        || report.results.iter().any(hidden)
         || report.enclosures().any(|(_, document)| attachment::lacks(scene, document));
 
     let mut specimens = Vec::new();

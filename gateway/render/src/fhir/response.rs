@@ -5,6 +5,8 @@ use serde_json::Value;
 /// An answer, as far as it can be read. Only codes and places leave it: texts may quote a patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
+    /// Whether it is a server's answer to a bundle at all, and not the page of a portal or proxy in between.
+    pub is_response: bool,
     /// One per entry of the bundle that was sent, in its order; empty where the answer is no bundle.
     pub entries: Vec<EntryAnswer>,
     /// The issues of an OperationOutcome about the whole.
@@ -41,10 +43,12 @@ const MAX_PATH: usize = 160;
 pub fn parse_answer(body: &[u8]) -> Answered {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else { return Answered::default() };
     match answer["resourceType"].as_str() {
-        Some("Bundle") => {
-            Answered { entries: items(&answer["entry"]).map(entry).collect(), issues: Vec::new() }
-        }
-        Some("OperationOutcome") => Answered { entries: Vec::new(), issues: issues(&answer) },
+        Some("Bundle") => Answered {
+            is_response: matches!(answer["type"].as_str(), Some("transaction-response" | "batch-response")),
+            entries: items(&answer["entry"]).map(entry).collect(),
+            issues: Vec::new(),
+        },
+        Some("OperationOutcome") => Answered { issues: issues(&answer), ..Answered::default() },
         _ => Answered::default(),
     }
 }
@@ -109,6 +113,7 @@ mod tests {
               "issue":[{"severity":"error","code":"throttled","diagnostics":"\u5f20\u4e09"}]}}},
             {"response":{"status":200}}, {}, {"response":{"status":"soon"}}]}"#;
         let answered = parse_answer(body);
+        assert!(answered.is_response);
         let statuses: Vec<_> = answered.entries.iter().map(|e| e.status).collect();
         assert_eq!(statuses, [Some(201), Some(429), Some(200), None, None]);
         assert_eq!(answered.entries[0].etag.as_deref(), Some("W/\"1\""));
@@ -134,6 +139,19 @@ mod tests {
                 Issue::default()
             ]
         );
+    }
+
+    #[test]
+    fn the_page_of_a_portal_is_no_answer() {
+        for other in [
+            "<html>Please sign in</html>",
+            "",
+            "{}",
+            r#"{"resourceType":"Bundle","type":"searchset"}"#,
+            r#"{"resourceType":"Patient"}"#,
+        ] {
+            assert!(!parse_answer(other.as_bytes()).is_response, "{other}");
+        }
     }
 
     proptest! {

@@ -81,6 +81,7 @@ impl<'a> Marks<'a> {
                 Mark::Withdrawn => all.add("withdrawn"),
                 Mark::OrderUnclear => all.add("order-unclear"),
                 Mark::NotFinalCorrection => all.add("not-final-correction"),
+                Mark::Continued => all.add("continued"),
                 Mark::Doubtful(element) => all.doubtful(element),
             }
         }

@@ -5,10 +5,11 @@ mod http;
 use std::collections::{BTreeMap, BTreeSet};
 
 use buffer::{DeadResource, Delivery, DeliveryId, LaneHead, Read, RecordRef, SettledAs, StateError, Urgency};
+use bytes::Bytes;
 use deliver::{Attempt, Choice, Class, Ended, EntryEnd, Item, Step, choose, classify, retry_after};
 use feed::CaptureId;
-use model::{Position, Record, RecordId, RecordKind};
-use render::fhir::{self, Entry, Refused, Stage};
+use model::{Mark, Position, Record, RecordId, RecordKind};
+use render::fhir::{self, Answered, Entry, Refused, Stage};
 use ring::digest::{SHA256, digest};
 
 pub use http::{Endpoint, EndpointError};
@@ -36,7 +37,12 @@ struct Parcel {
     sent: Option<Position>,
     /// Not of this delivery, but needed by what is.
     ground: bool,
+    /// The report as the destination has it, where its earlier content is no longer held here.
+    there: Option<Bytes>,
 }
+
+/// What an answer that is none is called: of a portal or proxy in between, say.
+const NO_ANSWER: &str = "no-fhir-answer";
 
 /// What the destination refused of a delivery as a whole.
 #[derive(Default)]
@@ -134,7 +140,7 @@ impl Sender {
         parcels: Vec<Parcel>,
     ) -> Result<Vec<Parcel>, Stop> {
         let mut chosen = Vec::with_capacity(parcels.len());
-        for parcel in parcels {
+        for mut parcel in parcels {
             if parcel.record.body.kind() == RecordKind::Attachment {
                 // A content never changes, and this one was never sent.
                 chosen.push(parcel);
@@ -145,14 +151,12 @@ impl Sender {
             let of = if parcel.ground { current.capture } else { delivery.position.capture };
             let choose = |theirs| choose(of, current, capture_of, parcel.sent, theirs);
             let theirs = self.is_known(parcel.record.id).then_some(parcel.sent);
-            let choice = match choose(theirs) {
-                Choice::AskFirst => {
-                    let theirs = self.ask(way, &parcel.record).await?;
-                    self.know(parcel.record.id);
-                    choose(Some(theirs))
-                }
-                choice => choice,
-            };
+            let mut choice = choose(theirs);
+            if choice == Choice::AskFirst || choice == Choice::Send && parcel.continues() {
+                parcel.there = self.ask(way, &parcel.record).await?;
+                self.know(parcel.record.id);
+                choice = choose(Some(parcel.there.as_deref().and_then(fhir::position_of)));
+            }
             if choice == Choice::Send {
                 chosen.push(parcel);
             }
@@ -160,14 +164,15 @@ impl Sender {
         Ok(chosen)
     }
 
-    /// Asks the destination at which position it has a record.
-    async fn ask(&self, way: &Way, record: &Record) -> Result<Option<Position>, Stop> {
+    /// Asks the destination for the main resource of a record.
+    async fn ask(&self, way: &Way, record: &Record) -> Result<Option<Bytes>, Stop> {
         let resource = format!("{}/{}", fhir::main_type(record.body.kind()), record.id);
         match way.endpoint.get(&resource).await {
-            Ok(answer) if answer.status == 200 => Ok(fhir::position_of(&answer.body)),
+            Ok(answer) if answer.status == 200 && fhir::is_resource(&answer.body) => Ok(Some(answer.body)),
+            Ok(answer) if answer.status == 200 => Err(retry(Class::Misconfigured, NO_ANSWER.to_owned())),
             Ok(answer) if matches!(answer.status, 404 | 410) => Ok(None),
             Ok(answer) => {
-                let (class, _) = self.class_of(&answer);
+                let (class, _) = self.class_of(&answer, &fhir::parse_answer(&answer.body));
                 Err(Stop::Retry(ended(class), format!("HTTP {} on reading back", answer.status)))
             }
             Err(failure) => Err(Stop::Retry(ended(failure.into()), failure.code().to_owned())),
@@ -184,10 +189,7 @@ impl Sender {
         tally: &mut Tally,
         refusals: &mut Refusals,
     ) -> Result<Vec<(RecordId, RecordId, Stage, String)>, Stop> {
-        let entries: Vec<Entry> = parcels
-            .iter()
-            .flat_map(|parcel| fhir::record(&parcel.record, &way.site, &parcel.refused))
-            .collect();
+        let entries: Vec<Entry> = parcels.iter().flat_map(|parcel| parcel.entries(&way.site)).collect();
         let mut attempt = Attempt::new(items(&entries, parcels), tries);
         let mut nth = 0;
         loop {
@@ -204,7 +206,12 @@ impl Sender {
                     tally.bytes += bytes;
                     tally.digest = digest(&SHA256, &bundle).as_ref().try_into().ok();
                     tally.answer = answer.status.to_string();
-                    if let Some(step) = self.take(&mut attempt, &answer, group.len()) {
+                    let answered = fhir::parse_answer(&answer.body);
+                    if (200..300).contains(&answer.status) && !answered.is_response {
+                        // Nobody has taken anything.
+                        return Err(retry(Class::Misconfigured, NO_ANSWER.to_owned()));
+                    }
+                    if let Some(step) = self.take(&mut attempt, &answer, &answered, group.len()) {
                         let failure = format!("HTTP {}", answer.status);
                         return Err(match step {
                             Step::RetryDestination { class, .. } => retry(class, failure),
@@ -221,9 +228,14 @@ impl Sender {
     }
 
     /// Hands an answer to the machine.
-    fn take(&self, attempt: &mut Attempt, answer: &Answer, entries: usize) -> Option<Step> {
-        let (class, reason) = self.class_of(answer);
-        let answered = fhir::parse_answer(&answer.body);
+    fn take(
+        &self,
+        attempt: &mut Attempt,
+        answer: &Answer,
+        answered: &Answered,
+        entries: usize,
+    ) -> Option<Step> {
+        let (class, reason) = self.class_of(answer, answered);
         let each = class == Class::Done
             && answered.entries.iter().any(|entry| entry.status.is_some_and(|s| s >= 300));
         if class == Class::Done && !answered.entries.is_empty() && (each || answered.entries.len() < entries)
@@ -297,8 +309,7 @@ impl Sender {
         if refusals.main.is_some() { Vec::new() } else { reduced }
     }
 
-    fn class_of(&self, answer: &Answer) -> (Class, String) {
-        let answered = fhir::parse_answer(&answer.body);
+    fn class_of(&self, answer: &Answer, answered: &Answered) -> (Class, String) {
         let codes = answered.issues.iter().filter(|issue| issue.is_error).map(|issue| issue.code.as_str());
         let class = classify(answer.status, codes, self.retry_after(answer));
         (class, refusal(answer.status, &answered.issues))
@@ -415,10 +426,29 @@ fn parcel(
     });
     let refused =
         dead.iter().filter_map(|d| Some((RecordId::from_bytes(d.resource), Stage::from_u8(d.stage)?)));
-    Ok(Some(Parcel { refused: refused.collect(), record, dead, sent, ground }))
+    Ok(Some(Parcel { refused: refused.collect(), record, dead, sent, ground, there: None }))
 }
 
 impl Parcel {
+    /// Whether it is a report that goes on from one whose content is no longer held here.
+    fn continues(&self) -> bool {
+        self.record.body.kind() == RecordKind::LabReport && self.record.marks.contains(&Mark::Continued)
+    }
+
+    /// The resources that carry it. A report that goes on keeps the results that it has at the destination; where they could not
+    /// be read back it goes as partial.
+    fn entries(&self, site: &fhir::Site) -> Vec<Entry> {
+        if let Some(there) = self.there.as_ref().filter(|_| self.continues()) {
+            let mut whole = self.record.clone();
+            whole.marks.retain(|mark| *mark != Mark::Continued);
+            let mut entries = fhir::record(&whole, site, &self.refused);
+            if entries.iter_mut().find(|entry| !entry.is_part).is_some_and(|main| fhir::rejoin(main, there)) {
+                return entries;
+            }
+        }
+        fhir::record(&self.record, site, &self.refused)
+    }
+
     /// Sends the record without one of its documents.
     fn do_without(&mut self, content: RecordId, reason: &str) {
         let (record, resource) = (self.record.id, *content.as_bytes());
