@@ -131,10 +131,10 @@ fn rendered(change: Change) {
     let once = person.clone();
     person.apply(change.person.clone(), true);
     assert_eq!(person, once);
-    check(&record(Body::Person(person), change.person.marks.clone()), 0);
+    check(&record(Body::Person(Box::new(person)), change.person.marks.clone()), 0);
     if let Some(visit) = &change.encounter {
-        let held = Encounter::apply(None, visit.clone());
-        check(&record(Body::Encounter(held), visit.marks.clone()), 0);
+        let held = Encounter::apply(None, visit.clone(), position.event, false);
+        check(&record(Body::Encounter(Box::new(held)), visit.marks.clone()), 0);
     }
     for attachment in &change.attachments {
         check(&record(Body::Attachment(Box::new(attachment.clone())), Vec::new()), 0);

@@ -83,7 +83,7 @@ fn answers(header: &Header) {
     };
     let now = Default::default();
     for (code, problem) in [(Code::Accept, None), (Code::Reject, Some(&problem))] {
-        let answer = ack::build(Some(header), (code, Stage::Application), problem, "G1", &now);
+        let answer = ack::build(Some(header), (code, Stage::Application), problem, None, "G1", &now);
         assert!(answer.ends_with(b"\r") && !answer.iter().any(|byte| matches!(byte, 0x0b | 0x1c)));
         for mode in [Mode::Auto, Mode::Original, Mode::Enhanced] {
             let _ = Protocol::of(header, mode).at_once(code);
