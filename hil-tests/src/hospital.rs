@@ -77,6 +77,17 @@ pub fn resident_id(born: &str, sex: &str, sequence: usize) -> String {
     format!("{digits}{}", char::from(b"10X98765432"[sum as usize]))
 }
 
+/// A segment with these fields.
+pub fn segment(name: &str, fields: &[(usize, &str)]) -> String {
+    let last = fields.iter().map(|(n, _)| *n).max().unwrap_or(0);
+    let mut all = vec![""; last + 1];
+    all[0] = name;
+    for (n, text) in fields {
+        all[*n] = text;
+    }
+    all.join("|")
+}
+
 impl Person {
     /// The person with this number in a hospital.
     pub fn numbered(n: usize) -> Self {

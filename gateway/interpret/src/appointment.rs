@@ -7,7 +7,7 @@ use model::{
 };
 
 use crate::field::{Times, coded, number, text, tri};
-use crate::{Context, Frame, Reason, doubt, oru, patient, visit};
+use crate::{Context, Frame, Reason, doubt, patient, reading, visit};
 
 /// Whether an event is interpreted here. A slot that is blocked or opened (S23, S24) is an appointment only where it is
 /// for somebody.
@@ -30,7 +30,7 @@ pub(crate) fn change(message: &Message, context: &Context) -> Result<Change, Rea
     }
     let stated: Vec<Segment<'_>> =
         message.segments().filter(|segment| matches!(segment.name(), "OBX" | "NTE")).collect();
-    let said = oru::observations(&stated, event.as_ref(), &times);
+    let said = reading::observations(&stated, event.as_ref(), &times);
     let mut appointment = appointment(message, sch, &trigger.event, &times, context);
     (appointment.notes, appointment.observations) = (said.notes, said.results);
     let person = patient::change(pid, &times, context);

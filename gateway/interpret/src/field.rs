@@ -2,7 +2,7 @@
 
 use hl7::{Component, Field as Hl7Field, Repetition, Segment};
 use jiff::tz::{Offset, TimeZone};
-use model::{Coded, Coding, Field, Mark, Number, NumberKind, PartialTime, TimeError};
+use model::{AsWritten, Coded, Coding, Field, Mark, Number, NumberKind, PartialTime, TimeError};
 
 use crate::{Context, doubt};
 
@@ -79,6 +79,66 @@ impl<'c> Times<'c> {
             doubt(marks, &format!("{}-{n}", segment.name()));
             None
         })
+    }
+
+    /// Reads a time of a segment; an odd one counts as none, is marked, and stays as it was written.
+    pub(crate) fn noted(
+        &self,
+        segment: Segment<'_>,
+        n: usize,
+        component: usize,
+        notes: &mut Notes,
+    ) -> Option<PartialTime> {
+        let element = || format!("{}-{n}", segment.name());
+        self.read_noted(segment.field(n).component(component), element, notes)
+    }
+
+    /// Reads a time of a field, as [`Times::noted`].
+    pub(crate) fn stated(
+        &self,
+        field: &Hl7Field<'_>,
+        component: usize,
+        element: &str,
+        notes: &mut Notes,
+    ) -> Option<PartialTime> {
+        self.read_noted(field.component(component), || element.to_owned(), notes)
+    }
+
+    fn read_noted(
+        &self,
+        component: Component<'_>,
+        element: impl Fn() -> String,
+        notes: &mut Notes,
+    ) -> Option<PartialTime> {
+        let written = text(component)?;
+        let read = self.parse(&written);
+        match &read {
+            // FHIR has no time of day without minutes: the hour would be lost.
+            Ok(time) if time.is_hour() => notes.keep(&element(), &written),
+            Ok(_) => {}
+            Err(_) => {
+                doubt(&mut notes.marks, &element());
+                notes.keep(&element(), &written);
+            }
+        }
+        read.ok()
+    }
+}
+
+/// What is worth knowing about how elements were read.
+#[derive(Default)]
+pub(crate) struct Notes {
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) as_written: Vec<AsWritten>,
+}
+
+impl Notes {
+    /// Keeps what stood in an element beside what is made of it.
+    pub(crate) fn keep(&mut self, element: &str, text: &str) {
+        let kept = AsWritten { element: element.to_owned(), text: text.to_owned() };
+        if !self.as_written.contains(&kept) {
+            self.as_written.push(kept);
+        }
     }
 }
 

@@ -7,10 +7,13 @@ mod document;
 mod field;
 mod order;
 mod oru;
+mod party;
 mod patient;
 mod query;
 mod range;
+mod reading;
 mod reason;
+mod specimen;
 mod steps;
 mod vaccination;
 mod value;
@@ -62,6 +65,10 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
     }
     let interpreted = match (code, event) {
         ("ADT", event) if adt::is_known(event) => adt::changes(message, context),
+        (code, event) if oru::is_known(code, event) && oru::is_control(message) => {
+            let trigger = format!("{} of quality control", trigger_name(code, event));
+            return Interpretation::NotInterpreted { trigger };
+        }
         (code, event) if oru::is_known(code, event) => {
             oru::change(message, context).map(|change| vec![change])
         }

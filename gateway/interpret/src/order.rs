@@ -8,7 +8,7 @@ use model::{
 };
 
 use crate::field::{Times, coded, number, text, tri, whole_text};
-use crate::{Context, Frame, Reason, doubt, oru, patient, visit};
+use crate::{Context, Frame, Reason, doubt, patient, reading, specimen, visit};
 
 /// Segments that hold what is ordered where that is no service: medication, diet, supply.
 const OTHER_DETAILS: [&str; 6] = ["RXO", "RXE", "RXR", "ODS", "RQD", "RQ1"];
@@ -164,15 +164,15 @@ impl<'m> Group<'m> {
         let observed = time(obr, 7, &mut marks);
         let received = time(obr, 14, &mut marks);
         let mut specimens: Vec<Specimen> =
-            self.specimens.iter().map(|spm| oru::specimen_of(*spm, times, context, &mut marks)).collect();
+            self.specimens.iter().map(|spm| specimen::of(*spm, times, context, &mut marks)).collect();
         if specimens.is_empty() {
-            let kind = obr.and_then(oru::specimen_source);
-            specimens.extend(kind.map(|kind| Specimen { kind: Some(kind), ..Specimen::default() }));
+            let source = obr.map(specimen::source);
+            specimens.extend(source.filter(|source| *source != Specimen::default()));
         }
         let collected = specimens.iter().find_map(|specimen| specimen.collected.clone());
         let dated = collected.or_else(|| observed.clone()).or(received).or_else(|| transaction.clone());
         let places = matches!(control.as_str(), "" | "NW" | "SN" | "RO" | "PA" | "CH");
-        let stated = oru::observations(&self.stated, event, times);
+        let stated = reading::observations(&self.stated, event, times);
         attachments.extend(stated.attachments);
         let notes = self.remarks().into_iter().chain(stated.notes).collect();
         OrderChange {

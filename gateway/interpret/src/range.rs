@@ -18,13 +18,29 @@ fn limits(text: &str) -> Option<Limits> {
             Comparator::Greater | Comparator::GreaterOrEqual => (limit, None),
         });
     }
-    // The separator is the first dash or tilde that is not a sign.
-    let separators = ["-", "~", "\u{2013}", "\u{2014}", "\u{ff0d}", "\u{ff5e}", "\u{301c}"];
+    // The separator is the first dash or tilde that is not a sign. A dash that would make the range run downwards is half
+    // of a double one.
+    let separators = [
+        "-",
+        "--",
+        "~",
+        "\u{2013}",
+        "\u{2014}\u{2014}",
+        "\u{2014}",
+        "\u{ff0d}",
+        "\u{ff5e}",
+        "\u{301c}",
+        "\u{2212}",
+        "\u{81f3}",
+        "\u{5230}",
+    ];
     for separator in separators {
         let mut from = 1;
         while let Some(at) = text.get(from..).and_then(|rest| rest.find(separator)).map(|at| at + from) {
             let (low, high) = (text[..at].trim(), text[at + separator.len()..].trim());
-            if let (Some(low), Some(high)) = (decimal(low), decimal(high)) {
+            if let (Some(low), Some(high)) = (decimal(low), decimal(high))
+                && runs_upwards(&low, &high)
+            {
                 return Some((Some(low), Some(high)));
             }
             from = at + separator.len();
@@ -34,6 +50,11 @@ fn limits(text: &str) -> Option<Limits> {
         }
     }
     None
+}
+
+/// Comparing is all that is ever done with limits.
+fn runs_upwards(low: &str, high: &str) -> bool {
+    matches!((low.parse::<f64>(), high.parse::<f64>()), (Ok(low), Ok(high)) if low <= high)
 }
 
 /// The comparator at the beginning of a text, and the rest.
@@ -97,6 +118,12 @@ mod tests {
             ("<5.0", "", "5.0"),
             ("\u{2264}5.0", "", "5.0"),
             (">= 60", "60", ""),
+            ("3.5--5.5", "3.5", "5.5"),
+            ("3.5\u{2014}\u{2014}5.5", "3.5", "5.5"),
+            ("3.5\u{81f3}5.5", "3.5", "5.5"),
+            ("6.1-3.9", "", ""),
+            ("3.9-6.1 mmol/L", "", ""),
+            ("0-14\u{5c81}: 3-5", "", ""),
             ("\u{9634}\u{6027}", "", ""),
             ("M: 4.0-5.5; F: 3.5-5.0", "", ""),
             ("", "", ""),

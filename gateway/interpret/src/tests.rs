@@ -58,6 +58,17 @@ fn oru(segments: &str) -> String {
     format!("MSH|^~\\&|LIS|H1|||20261124100000+0800||ORU^R01|C2|P|2.4\rPID|1||M1^^^HIS^MR\r{segments}")
 }
 
+/// A segment with these fields.
+fn segment(name: &str, fields: &[(usize, &str)]) -> String {
+    let last = fields.iter().map(|(n, _)| *n).max().unwrap_or(0);
+    let mut all = vec![""; last + 1];
+    all[0] = name;
+    for (n, text) in fields {
+        all[*n] = text;
+    }
+    all.join("|")
+}
+
 pub(crate) const PID: &str = "PID|1||M1^^^HIS^MR~11010519491231002x^^^^NI~0^^^HIS^MR||\u{5f20}\u{5f22}||19491231|F|||\u{5357}\u{4eac}\u{8def}1\u{53f7}^^\u{676d}\u{5dde}^\u{6d59}\u{6c5f}^310000^CN||13800000000";
 
 #[test]
@@ -272,7 +283,7 @@ fn values_keep_what_their_source_wrote() {
     ));
     let report = &change.reports[0].report;
     assert_eq!(report.status, ReportStatus::Final);
-    assert_eq!(report.specimen.as_ref().unwrap().kind.as_ref().unwrap().key(), "BLD");
+    assert_eq!(report.specimens[0].kind.as_ref().unwrap().key(), "BLD");
     assert_eq!(change.reports[0].bound_to.as_ref().unwrap().to_string(), "2026-11-24T09:00:00+08:00");
     let sources: Vec<_> = report.results.iter().map(|r| r.value.source()).collect();
     assert_eq!(sources, ["135.0", "<0.01", "1:128", "3-5", "\u{7ea6}5", "", "", "A", "2026-11-01", "a^b"]);
@@ -321,6 +332,227 @@ fn each_group_of_a_merge_is_a_change_and_an_update_takes_the_first_person_only()
 }
 
 #[test]
+fn every_type_of_value_keeps_what_its_source_wrote() {
+    let (day, hour) = ("20261101", "2026110108");
+    let change = changed(&oru(&format!(
+        "OBR|1|P1|F1|X|||||||||||||||||||||F\r\
+        OBX|1|DR|DR||{day}^20261105||||||F\r\
+        OBX|2|DR|DR2||{day}^||||||F\r\
+        OBX|3|NR|NR||3.5^5.5||||||F\r\
+        OBX|4|NR|NR2||^5.5||||||F\r\
+        OBX|5|NA|NA||1^2^3~4^5||||||F\r\
+        OBX|6|MO|MO||99.50^CNY||||||F\r\
+        OBX|7|XPN|XPN||\u{5f20}^\u{5f22}||||||F\r\
+        OBX|8|SN|PLUS||^2^+||||||F\r\
+        OBX|9|DTM|HOUR||{hour}||||||F\r\
+        OBX|10|TS|ODD||20261101240000||||||F\r\
+        OBX|11|NM|T|| 5.1 |mmol/L|3.9~6.1||||F|||2026110108006\r\
+        OBX|12|SN|HIDE||^****||||||F\r\
+        OBX|13||NONE||x||||||F\r\
+        OBX|14|NM|WORDS||1+||||||F"
+    )));
+    let results = &change.reports[0].report.results;
+    let by = |code: &str| results.iter().find(|result| result.key.code == code).unwrap();
+    assert_eq!(by("DR").value.source(), "2026-11-01 - 2026-11-05");
+    assert!(matches!(&by("DR2").value, Value::Period { start: Some(_), end: None }));
+    let some = |text: &str| Some(text.to_owned());
+    assert!(
+        matches!(&by("NR").value, Value::Range { low, high, .. } if (low, high) == (&some("3.5"), &some("5.5")))
+    );
+    assert!(matches!(&by("NR2").value, Value::Range { low: None, high, .. } if *high == some("5.5")));
+    for (code, written) in [("NA", "1^2^3\n4^5"), ("MO", "99.50^CNY"), ("XPN", "\u{5f20}^\u{5f22}")] {
+        assert_eq!(by(code).value, Value::Text(written.to_owned()), "{code}");
+        assert!(by(code).doubtful.is_empty(), "{code}");
+    }
+    assert_eq!((&by("PLUS").value, by("PLUS").doubtful.len()), (&Value::Text("2+".to_owned()), 0));
+    // FHIR has no form for an hour: it goes as its day, and what was written stands beside.
+    assert_eq!(
+        (by("HOUR").value.source(), by("HOUR").as_written[0].text.as_str()),
+        ("2026-11-01".to_owned(), hour)
+    );
+    assert_eq!(
+        (by("ODD").value.source().as_str(), by("ODD").doubtful.as_slice()),
+        ("20261101240000", &["OBX-5".to_owned()][..])
+    );
+    let range = by("T").range.as_ref().unwrap();
+    assert_eq!((range.low.as_deref(), range.high.as_deref()), (Some("3.9"), Some("6.1")));
+    assert_eq!((by("T").observed.as_ref(), by("T").doubtful.as_slice()), (None, &["OBX-14".to_owned()][..]));
+    assert_eq!(
+        (by("T").as_written[0].element.as_str(), by("T").as_written[0].text.as_str()),
+        ("OBX-14", "2026110108006")
+    );
+    assert_eq!(by("HIDE").value, Value::Absent(Absent::Masked));
+    assert_eq!(
+        (by("NONE").doubtful.as_slice(), by("WORDS").doubtful.as_slice()),
+        (&["OBX-2".to_owned()][..], &["OBX-5".to_owned()][..])
+    );
+}
+
+#[test]
+fn a_panel_names_the_isolate_it_was_made_for_and_each_isolate_has_a_report_of_its_own() {
+    let order = |more: &[(usize, &str)]| {
+        let own = [(3, "F1^LIS"), (4, "29576-6^AST^LN"), (25, "F")];
+        segment("OBR", &[&own, more].concat())
+    };
+    let panel = |n: u8| {
+        let parent = format!("600-7&Bacteria&LN^{n}^E. coli");
+        let order = order(&[(26, &parent), (29, "P1&HIS^F1&LIS")]);
+        format!("{order}\rOBX|1|SN|AMP||<=^0.5|ug/mL||S|||F")
+    };
+    let change = changed(&oru(&format!(
+        "OBR|1||F1^LIS|BC|||||||||||||||||||||F\rOBX|1|CWE|600-7^Bacteria^LN|1|ECO||||||F\r{}\r{}\r{}",
+        panel(1),
+        panel(2),
+        panel(2).replace("AMP", "IPM")
+    )));
+    let reports: Vec<_> = change.reports.iter().map(|change| &change.report).collect();
+    assert_eq!(
+        reports.iter().map(|r| r.results.len()).collect::<Vec<_>>(),
+        [1, 1, 2],
+        "an order taken up again goes on"
+    );
+    let parent = reports[1].parent.as_ref().unwrap();
+    let numbers = (&parent.placer.as_ref().unwrap().value, &parent.filler.as_ref().unwrap().value);
+    assert_eq!(numbers, (&"P1".to_owned(), &"F1".to_owned()));
+    let made_for = parent.result.as_ref().unwrap();
+    assert_eq!((made_for.code.key(), made_for.sub_id.as_str()), ("600-7", "1"));
+    assert_eq!(reports[0].find(made_for).unwrap().key.code, "600-7");
+    assert_eq!(reports[0].parent, None);
+    let later = changed(&oru(&order(&[(54, "^F1&LIS")])));
+    assert!(later.reports[0].report.parent.as_ref().is_some_and(|p| p.filler.is_some()), "OBR-54");
+}
+
+#[test]
+fn who_made_a_result_with_what_and_what_was_said_beside_is_kept() {
+    let obr = segment(
+        "OBR",
+        &[
+            (2, "P1"),
+            (3, "F1"),
+            (4, "X"),
+            (8, "20261124110000"),
+            (13, "chest pain"),
+            (25, "F"),
+            (31, "I20^Angina^I10"),
+            (32, "7&\u{674e}&\u{660e}^20261124"),
+            (34, "8^Smith^Jo"),
+        ],
+    );
+    let obx = segment(
+        "OBX",
+        &[
+            (2, "NM"),
+            (3, "A"),
+            (5, "1"),
+            (11, "F"),
+            (15, "L1^Main lab^99"),
+            (16, "9^\u{738b}^\u{82b3}~10"),
+            (18, "XN1^Sysmex~SER5"),
+            (23, "Central lab^^77"),
+            (24, "1 Road^^Hangzhou"),
+            (25, "11^Boss"),
+        ],
+    );
+    let change = changed(&oru(&format!(
+        "NTE|1||about the person\rORC|RE|P1|F1\rNTE|1||about the order\r{obr}\rNTE|1||about the report\r{obx}\rNTE|1||first~second\rNTE|2||third"
+    )));
+    let report = &change.reports[0].report;
+    assert_eq!(report.notes, ["about the person", "about the order", "about the report"]);
+    assert_eq!(report.results[0].notes, ["first\nsecond", "third"]);
+    assert_eq!((report.clinical.as_deref(), report.reasons[0].key()), (Some("chest pain"), "I20"));
+    assert_eq!(report.ended.as_ref().unwrap().to_string(), "2026-11-24T11:00:00+08:00");
+    let named = |parties: &[model::Party]| {
+        let pairs = parties
+            .iter()
+            .map(|p| (p.number.clone().unwrap_or_default(), p.name.clone().unwrap_or_default()));
+        pairs.collect::<Vec<_>>()
+    };
+    let pairs = |all: &[(&str, &str)]| {
+        all.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&report.interpreters), pairs(&[("7", "\u{674e}\u{660e}")]));
+    assert_eq!(named(&report.performers), pairs(&[("8", "Smith Jo")]));
+    let result = &report.results[0];
+    assert_eq!(
+        named(&result.performers),
+        pairs(&[
+            ("9", "\u{738b}\u{82b3}"),
+            ("10", ""),
+            ("L1", "Main lab"),
+            ("77", "Central lab"),
+            ("11", "Boss")
+        ])
+    );
+    assert_eq!(result.performers[3].address.as_deref(), Some("1 Road Hangzhou"));
+    assert_eq!(named(&result.devices), pairs(&[("XN1", ""), ("SER5", "")]));
+}
+
+#[test]
+fn several_specimens_are_kept_and_control_material_is_nobodys() {
+    let spm = |n: u8, role: &str| {
+        format!(
+            "SPM|{n}|P{n}&HIS^S{n}&LIS||BLD^Blood|||VEN|ARM^Arm|||{role}|5^mL||words|||20261124080000^20261124081000|||||||OK"
+        )
+    };
+    let obr = "OBR|1|P1|F1|X|||20261124090000||||||||SER^Serum||||||||||F\rOBX|1|NM|A||1||||||F";
+    let change = changed(&oru(&format!("{obr}\r{}\r{}", spm(1, "P"), spm(2, ""))));
+    let specimens = &change.reports[0].report.specimens;
+    assert_eq!(
+        specimens.iter().map(|s| s.number.as_ref().unwrap().value.as_str()).collect::<Vec<_>>(),
+        ["S1", "S2"]
+    );
+    let first = &specimens[0];
+    assert_eq!((first.kind.as_ref().unwrap().key(), first.site.as_ref().unwrap().key()), ("BLD", "ARM"));
+    assert_eq!((first.amount.as_deref(), first.amount_unit.as_deref()), (Some("5"), Some("mL")));
+    assert!(first.collected_until.is_some() && first.notes == ["words"] && first.conditions[0].key() == "OK");
+    for role in ["Q", "c", "B", "E", "F", "O", "V"] {
+        let control = oru(&format!("{obr}\r{}", spm(1, role)));
+        let Interpretation::NotInterpreted { trigger } = interpreted(&control) else { panic!("{role}") };
+        assert_eq!(trigger, "ORU^R01 of quality control");
+    }
+}
+
+proptest! {
+    /// Whatever order segments come in: every OBX is one result or a line of one, every NTE is somewhere.
+    #[test]
+    fn no_result_and_no_note_vanishes(kinds in prop::collection::vec(0_u8..7, 0..30)) {
+        let mut segments = String::from("OBR|1|P0|F0|X|||20261124090000||||||||||||||||||F");
+        let (mut values, mut notes) = (Vec::new(), Vec::new());
+        for (n, kind) in kinds.iter().enumerate() {
+            let segment = match kind {
+                0 => format!("OBR|{n}|P{}|F{}|X|||20261124090000||||||||||||||||||F", n % 3, n % 3),
+                1 | 2 => {
+                    values.push(format!("value{n};"));
+                    format!("OBX|{n}|{}|A|{}|value{n};||||||F", ["ST", "TX"][usize::from(kind - 1)], n % 2)
+                }
+                3 => {
+                    notes.push(format!("note{n};"));
+                    format!("NTE|{n}||note{n};")
+                }
+                4 => format!("ORC|RE|P{}|F{}", n % 3, n % 3),
+                5 => format!("SPM|{n}|S{n}||BLD"),
+                _ => format!("ZZZ|{n}"),
+            };
+            segments.push('\r');
+            segments.push_str(&segment);
+        }
+        for message in [oru(&segments), oul("R22", &segments), oul("R24", &segments)] {
+            let change = changed(&message);
+            let results = change.reports.iter().flat_map(|report| &report.report.results);
+            let own = change.reports.iter().flat_map(|report| &report.report.notes);
+            let said: String = results.clone().map(|result| result.value.source()).collect();
+            let noted: String = results.flat_map(|result| &result.notes).chain(own).cloned().collect();
+            for value in &values {
+                prop_assert_eq!(said.matches(value.as_str()).count(), 1, "{}", value);
+            }
+            for note in &notes {
+                prop_assert_eq!(noted.matches(note.as_str()).count(), 1, "{}", note);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_document_in_a_report_is_the_value_of_its_result_and_its_content_stands_beside() {
     let change = changed(&oru("OBR|1|P1|F1|X^Y|||||||||||||||||||||F\r\
         OBX|1|ED|PDF^\u{62a5}\u{544a}^L||LIS^AP^PDF^Base64^JVBERi0xLjQgeA==||||||F\r\
@@ -354,7 +586,7 @@ fn results_by_specimen_find_their_specimen_and_their_order() {
         let reports: Vec<_> = change.reports.iter().map(|change| &change.report).collect();
         let numbers: Vec<_> = reports.iter().map(|r| r.filler.as_ref().unwrap().value.as_str()).collect();
         assert_eq!(numbers, ["F7", "F8", "F9"], "{event}: ORC behind OBR");
-        let specimens = reports.iter().map(|r| r.specimen.as_ref().unwrap().number.as_ref().unwrap());
+        let specimens = reports.iter().map(|r| r.specimens[0].number.as_ref().unwrap());
         assert!(specimens.map(|n| n.value.as_str()).eq(["S1", "S1", "S2"]), "{event}");
         let results: Vec<_> =
             reports.iter().map(|r| r.results.iter().map(|x| x.code.key()).collect::<Vec<_>>()).collect();
@@ -366,7 +598,7 @@ fn results_by_specimen_find_their_specimen_and_their_order() {
     );
     let change = changed(&oul("R24", &by_order));
     assert_eq!(change.reports[0].report.filler.as_ref().unwrap().value, "F7");
-    assert!(change.reports[0].report.specimen.is_some() && change.reports[1].report.specimen.is_none());
+    assert!(change.reports[0].report.specimens.len() == 1 && change.reports[1].report.specimens.is_empty());
     let point_of_care = oru("OBR|1|P1|F1|GLU|||||||||||||||||||||F\rOBX|1|NM|GLU||5.1||||||F");
     assert_eq!(changed(&point_of_care.replace("ORU^R01", "ORU^R32^ORU_R30")).reports.len(), 1);
 }

@@ -9,7 +9,7 @@ use model::{
 };
 
 use crate::field::{Times, coded, number, text, tri};
-use crate::{Context, Frame, Reason, doubt, oru, patient, visit};
+use crate::{Context, Frame, Reason, doubt, patient, reading, visit};
 
 /// The number that vaccination systems write where there is none.
 const NO_NUMBER: &str = "9999";
@@ -105,7 +105,7 @@ impl Group<'_> {
             model::Coded::default()
         });
         let fields = self.fields(times, &mut marks);
-        let stated = oru::observations(&self.stated, event, times);
+        let stated = reading::observations(&self.stated, event, times);
         attachments.extend(stated.attachments);
         ImmunizationChange {
             number: numbered(3, NumberKind::Immunization).or_else(|| numbered(2, NumberKind::Placer)),

@@ -143,20 +143,28 @@ impl Report {
         if before {
             applied.older += usize::from(stated.is_empty());
         } else {
-            applied.withdrawn |= next.status.is_final() && !new.status.is_final();
-            let kept = next.clone();
-            next = Self { results: Vec::new(), ..new };
+            let kept = next;
+            next = Self { results: Vec::new(), children: kept.children, ..new };
+            if next.status_source.is_empty() {
+                // Nothing is said about the status: that takes nothing back.
+                (next.status, next.status_source) = (kept.status, kept.status_source);
+            }
+            applied.withdrawn |= kept.status.is_final() && !next.status.is_final();
             // A later message that leaves one out does not delete it: OBR fields carry no null in practice.
             next.placer = next.placer.or(kept.placer);
             next.filler = next.filler.or(kept.filler);
             next.order = next.order.or(kept.order);
             next.effective = next.effective.or(kept.effective);
             next.issued = next.issued.or(kept.issued);
-            next.specimen = next.specimen.or(kept.specimen);
+            next.ended = next.ended.or(kept.ended);
+            next.parent = next.parent.or(kept.parent);
             next.section = next.section.or(kept.section);
-            if next.notes.is_empty() {
-                next.notes = kept.notes;
-            }
+            next.clinical = next.clinical.or(kept.clinical);
+            unless_empty(&mut next.specimens, kept.specimens);
+            unless_empty(&mut next.reasons, kept.reasons);
+            unless_empty(&mut next.interpreters, kept.interpreters);
+            unless_empty(&mut next.performers, kept.performers);
+            unless_empty(&mut next.notes, kept.notes);
             applied.changed = true;
         }
         next.results = results;
@@ -176,6 +184,10 @@ impl Report {
         if order == Turn::Before {
             applied.older += 1;
             return;
+        }
+        let says_the_same = held.value == new.value && held.unit == new.unit;
+        if new.status_source.is_empty() && says_the_same {
+            (new.status, new.status_source) = (held.status, held.status_source.clone());
         }
         if held.status.is_final() && !new.status.is_final() {
             new.withdrawn = true;
@@ -318,6 +330,13 @@ fn doubtful(mark: &Mark) -> Option<String> {
     }
 }
 
+/// What is left out is not deleted.
+fn unless_empty<T>(new: &mut Vec<T>, kept: Vec<T>) {
+    if new.is_empty() {
+        *new = kept;
+    }
+}
+
 fn order(new: Option<&PartialTime>, held: Option<&PartialTime>) -> Turn {
     let (Some(new), Some(held)) = (new, held) else { return Turn::Unclear };
     if new.latest() < held.earliest() {
@@ -328,5 +347,81 @@ fn order(new: Option<&PartialTime>, held: Option<&PartialTime>) -> Turn {
         Turn::Same
     } else {
         Turn::Unclear
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Coded, ReportStatus, ResultKey, ResultStatus, Value};
+
+    /// A state of a report with one result at a minute of the hour, which may be empty.
+    fn state(minute: u8, status: &str, value: &str) -> ReportChange {
+        let at = PartialTime::read(&format!("2026112410{minute:02}00"), None, &TimeZone::UTC).unwrap();
+        let result = LabResult {
+            key: ResultKey { code: "GLU".to_owned(), ..ResultKey::default() },
+            code: Coded::of("GLU", None, None),
+            stated: Some(at.clone()),
+            status_source: status.to_owned(),
+            ..LabResult::new(Value::Text(value.to_owned()), ResultStatus::read(status))
+        };
+        let report = Report {
+            status: ReportStatus::read(status).unwrap(),
+            status_source: status.to_owned(),
+            stated: Some(at),
+            results: vec![result],
+            ..Report::default()
+        };
+        ReportChange { bound_to: None, report, marks: Vec::new() }
+    }
+
+    proptest! {
+        /// Whatever order the states of a report come in, it ends as the latest of them says.
+        #[test]
+        fn the_latest_state_stands_whatever_order_they_came_in(
+            order in Just((0..6_u8).collect::<Vec<_>>()).prop_shuffle(),
+            statuses in proptest::collection::vec(prop::sample::select(vec!["P", "F", "C", "X"]), 6),
+        ) {
+            let mut held = None;
+            for n in &order {
+                let change = state(*n, statuses[usize::from(*n)], &format!("value {n}"));
+                held = Some(Report::apply(held, change).0);
+            }
+            let held = held.unwrap();
+            prop_assert_eq!(held.results.len(), 1);
+            prop_assert_eq!(held.status_source.as_str(), statuses[5]);
+            prop_assert_eq!(held.results[0].status_source.as_str(), statuses[5]);
+            prop_assert_eq!(held.results[0].value.source(), "value 5");
+            prop_assert!(!held.results[0].order_unclear);
+        }
+
+        /// A final state that a later one takes back is always said to be.
+        #[test]
+        fn a_withdrawal_is_never_silent(
+            statuses in proptest::collection::vec(prop::sample::select(vec!["P", "F", "C"]), 2..6),
+        ) {
+            let mut held = None;
+            for (n, status) in statuses.iter().enumerate() {
+                let (next, applied) = Report::apply(held, state(n as u8, status, "x"));
+                let back = n > 0 && statuses[n - 1] != "P" && *status == "P";
+                prop_assert_eq!(applied.withdrawn, back);
+                prop_assert_eq!(next.results[0].withdrawn, back);
+                held = Some(next);
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_that_is_left_out_takes_nothing_back_unless_the_value_is_another() {
+        let (held, _) = Report::apply(None, state(1, "F", "5.1"));
+        let (same, applied) = Report::apply(Some(held.clone()), state(2, "", "5.1"));
+        assert!(!applied.withdrawn);
+        assert_eq!((same.status_source.as_str(), same.results[0].status), ("F", ResultStatus::Final));
+        let (other, applied) = Report::apply(Some(held), state(2, "", "5.2"));
+        assert!(applied.withdrawn && other.results[0].withdrawn);
+        assert_eq!(other.results[0].status, ResultStatus::Unknown);
     }
 }

@@ -12,6 +12,7 @@ mod coded;
 mod contact;
 mod document;
 mod encounter;
+mod family;
 mod field;
 mod identifier;
 mod ids;
@@ -21,6 +22,7 @@ mod matching;
 mod name;
 mod number;
 mod order;
+mod party;
 mod person;
 mod position;
 mod record;
@@ -45,6 +47,7 @@ pub use encounter::{
     Attending, Diagnosis, DiagnosisKind, DiagnosisState, EarlierClass, EarlierLocation, Encounter,
     EncounterClass, EncounterStatus, OtherNumber, VisitAspect,
 };
+pub use family::{Child, Parent, ParentResult, is_susceptibility};
 pub use field::Field;
 pub use identifier::{Identifier, IdentifierKind, Trust, Validity};
 pub use ids::{IdKey, PersonId, RecordId};
@@ -54,12 +57,13 @@ pub use matching::{Agreement, Claim, Doubt, Evidence};
 pub use name::{PersonName, name_and_birth, names_agree};
 pub use number::{Number, NumberKind, Scope, ScopeError, Scoping};
 pub use order::{ItemKey, Order, OrderItem, OrderRef, OrderStatus};
+pub use party::{Party, PartyKind};
 pub use person::{Address, HeldIdentifier, Person};
 pub use position::Position;
 pub use record::{Authority, Body, Mark, Provenance, Record, RecordKind};
 pub use report::{Report, ReportStatus, Specimen};
 pub use resident_id::{ResidentId, ResidentIdError};
-pub use result::{Absent, Comparator, LabResult, ReferenceRange, ResultKey, ResultStatus, Value};
+pub use result::{Absent, AsWritten, Comparator, LabResult, ReferenceRange, ResultKey, ResultStatus, Value};
 pub use sex::Sex;
 pub use time::{PartialTime, TimeError, ZoneSource};
 pub use trail::{ClassStep, PlaceStep};

@@ -114,6 +114,8 @@ pub enum Mark {
     OrderUnclear,
     /// An element went up as source text only, as `OBX-14` (contract 5).
     Doubtful(String),
+    /// Quality control stood in the same message and was left out.
+    ControlLeftOut,
     /// Corrected but not final (OBR-25 `M`).
     NotFinalCorrection,
     /// It goes on from a state whose content is no longer held here: what it lacks may still be at the destination.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Coded, Enclosure, LabResult, Number, OrderRef, PartialTime};
+use crate::{AsWritten, Child, Coded, Enclosure, LabResult, Number, OrderRef, Parent, PartialTime, Party};
 
 /// A laboratory report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,12 @@ pub struct Report {
     pub order: Option<OrderRef>,
     /// What was ordered (OBR-4).
     pub service: Coded,
+    /// What it was made for, where that is a result of another order (OBR-26, OBR-29).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
+    /// Results of other reports that belong to results of this one, as susceptibilities to an organism.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Child>,
     /// Its status as the source gave it.
     pub status: ReportStatus,
     /// The status as written (OBR-25).
@@ -26,24 +32,42 @@ pub struct Report {
     /// When the specimen was taken or the observation made (OBR-7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<PartialTime>,
+    /// Until when, where it took longer (OBR-8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<PartialTime>,
     /// When the report was issued or its status changed (OBR-22).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<PartialTime>,
     /// The time that its states are ordered by: OBR-22, else MSH-7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated: Option<PartialTime>,
-    /// The specimen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub specimen: Option<Specimen>,
+    /// The specimens, the main one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub specimens: Vec<Specimen>,
     /// The department that did it (OBR-24).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
     /// The results, in the order they were first seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<LabResult>,
-    /// Comments on the whole (NTE after OBR).
+    /// Comments on the whole (NTE after OBR, and what stands before it).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the laboratory was told of the patient (OBR-13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clinical: Option<String>,
+    /// Why it was ordered (OBR-31).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Coded>,
+    /// Who says what it means (OBR-32, OBR-33).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interpreters: Vec<Party>,
+    /// Who made it (OBR-34, OBR-35).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub performers: Vec<Party>,
+    /// Elements whose form here does not give back what the source wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub as_written: Vec<AsWritten>,
 }
 
 /// A specimen.
@@ -58,6 +82,27 @@ pub struct Specimen {
     /// When it was taken (SPM-17, OBR-7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collected: Option<PartialTime>,
+    /// Until when, where that took longer (SPM-17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected_until: Option<PartialTime>,
+    /// How it was taken (SPM-7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Coded>,
+    /// Where on the body (SPM-8, OBR-15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Coded>,
+    /// How much of it, as written (SPM-12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<String>,
+    /// The unit of the amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_unit: Option<String>,
+    /// Why it was rejected and what state it is in (SPM-21, SPM-24).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Coded>,
+    /// What it is in words (SPM-14).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// When the laboratory received it (SPM-18, OBR-14).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<PartialTime>,

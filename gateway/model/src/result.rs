@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Coded, Enclosure, PartialTime};
+use crate::{Coded, Enclosure, PartialTime, Party};
 
 /// One result of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,12 @@ pub struct LabResult {
     /// How it was measured (OBX-17).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Coded>,
+    /// Who made it or answers for it (OBX-15, OBX-16, OBX-23 to OBX-25).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub performers: Vec<Party>,
+    /// What it was measured with (OBX-18).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Party>,
     /// Comments (NTE).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -51,10 +57,22 @@ pub struct LabResult {
     /// Elements that are not what they should be and went up as source text (contract 5), as `OBX-14`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubtful: Vec<String>,
+    /// Elements whose form here does not give back what the source wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub as_written: Vec<AsWritten>,
+}
+
+/// An element as its source wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsWritten {
+    /// Which, as `OBX-14`.
+    pub element: String,
+    /// What stood there.
+    pub text: String,
 }
 
 /// What tells a result from the other results of its report. No ordinal where these differ (contract 3).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResultKey {
     /// The code or its text (OBX-3).
     pub code: String,
@@ -98,15 +116,22 @@ pub enum Value {
     },
     /// `3-5`.
     Range {
-        /// Low number.
-        low: String,
-        /// High number.
-        high: String,
+        /// Low number; none where the range is open.
+        low: Option<String>,
+        /// High number; none where the range is open.
+        high: Option<String>,
         /// The whole value as written.
         source: String,
     },
     /// A point in time.
     Time(PartialTime),
+    /// A time from and until; either may be open.
+    Period {
+        /// From.
+        start: Option<PartialTime>,
+        /// Until.
+        end: Option<PartialTime>,
+    },
     /// A time of day, as FHIR `time`.
     TimeOfDay(String),
     /// Documents.
@@ -195,6 +220,33 @@ impl LabResult {
             _ => &mut [],
         }
     }
+
+    /// A result of which only value and status are known.
+    pub const fn new(value: Value, status: ResultStatus) -> Self {
+        let key =
+            ResultKey { code: String::new(), sub_id: String::new(), instance: String::new(), repeat: 0 };
+        Self {
+            key,
+            code: Coded { codings: Vec::new(), text: None },
+            value,
+            unit: None,
+            range: None,
+            flags: Vec::new(),
+            status,
+            status_source: String::new(),
+            observed: None,
+            analysed: None,
+            stated: None,
+            method: None,
+            performers: Vec::new(),
+            devices: Vec::new(),
+            notes: Vec::new(),
+            withdrawn: false,
+            order_unclear: false,
+            doubtful: Vec::new(),
+            as_written: Vec::new(),
+        }
+    }
 }
 
 impl ResultStatus {
@@ -229,6 +281,10 @@ impl Value {
             Self::Text(text) | Self::TimeOfDay(text) => text.clone(),
             Self::Coded(codes) => codes.iter().map(Coded::key).collect::<Vec<_>>().join("~"),
             Self::Time(time) => time.to_string(),
+            Self::Period { start, end } => {
+                let shown = |time: &Option<PartialTime>| time.as_ref().map(ToString::to_string);
+                [shown(start), shown(end)].into_iter().flatten().collect::<Vec<_>>().join(" - ")
+            }
         }
     }
 }

@@ -153,6 +153,11 @@ impl PartialTime {
         self.precision == Precision::Second
     }
 
+    /// Whether it is exact to the hour, which FHIR has no form for.
+    pub fn is_hour(&self) -> bool {
+        self.precision == Precision::Hour
+    }
+
     /// The offset of its zone.
     pub const fn offset(&self) -> Offset {
         self.offset

@@ -210,7 +210,7 @@ fn a_person_a_visit_and_a_report_come_back_as_they_were() {
     assert_eq!((&back.service, back.status, &back.section), (&found.service, found.status, &found.section));
     assert_eq!((dtm(&back.effective), dtm(&back.issued)), (dtm(&found.effective), dtm(&found.issued)));
     let specimen = |report: &Report| {
-        let specimen = report.specimen.clone().unwrap();
+        let specimen = report.specimens[0].clone();
         (specimen.number.map(|n| n.value), specimen.kind, dtm(&specimen.collected), dtm(&specimen.received))
     };
     assert_eq!(specimen(back), specimen(found));

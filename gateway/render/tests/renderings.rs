@@ -74,7 +74,8 @@ fn a_laboratory_report_with_its_specimen_and_results() {
         denominator: "128".to_owned(),
         source: "1:128".to_owned(),
     };
-    let field = Value::Range { low: "3".to_owned(), high: "5".to_owned(), source: "3-5".to_owned() };
+    let field =
+        Value::Range { low: Some("3".to_owned()), high: Some("5".to_owned()), source: "3-5".to_owned() };
     let mut cells = result("WBCF", "\u{767d}\u{7ec6}\u{80de}", field);
     cells.unit = Some(Coded::text("/HP"));
     let both = Value::Coded(vec![Coded::of("A", None, None), Coded::of("B", None, None)]);
@@ -88,6 +89,69 @@ fn a_laboratory_report_with_its_specimen_and_results() {
         result("TYPE", "\u{83cc}\u{79cd}", both),
     ]));
     insta::assert_snapshot!("report", shown(&entries));
+}
+
+#[test]
+fn an_organism_with_its_susceptibilities_and_who_answers_for_them() {
+    let coded = |code: &str, display: &str| Value::Coded(vec![Coded::of(code, Some(display), None)]);
+    let mut organism = result(
+        "600-7",
+        "\u{7ec6}\u{83cc}\u{9274}\u{5b9a}",
+        coded("ECO", "\u{5927}\u{80a0}\u{57c3}\u{5e0c}\u{83cc}"),
+    );
+    organism.performers = vec![model::Party {
+        kind: model::PartyKind::Organization,
+        number: Some("L1".to_owned()),
+        authority: Some("WJW&2.16.156.1.2&ISO".to_owned()),
+        name: Some("\u{5fae}\u{751f}\u{7269}\u{5ba4}".to_owned()),
+        address: Some("1 Road".to_owned()),
+    }];
+    let drug = |code: &str, flag: &str| {
+        let mic = Value::Number {
+            comparator: Some(Comparator::LessOrEqual),
+            decimal: "0.5".to_owned(),
+            source: "<=0.5".to_owned(),
+        };
+        let mut drug = result(code, code, mic);
+        drug.flags = vec![flag.to_owned()];
+        drug.devices = vec![model::Party {
+            kind: model::PartyKind::Device,
+            number: Some("VITEK2".to_owned()),
+            authority: None,
+            name: None,
+            address: None,
+        }];
+        drug
+    };
+    let mut one = report(vec![organism, drug("AMP", "S"), drug("IPM", "SDD")]);
+    if let Body::Report(report) = &mut one.body {
+        report.parent = Some(Box::new(model::Parent {
+            placer: None,
+            filler: Some(common::number(model::NumberKind::Filler, "lis", model::Scope::Global, "F1")),
+            result: Some(model::ParentResult {
+                code: Coded::of("BC", None, None),
+                sub_id: "1".to_owned(),
+                text: Some("\u{9633}\u{6027}".to_owned()),
+            }),
+        }));
+        report.interpreters = vec![model::Party {
+            kind: model::PartyKind::Person,
+            number: Some("D7".to_owned()),
+            authority: None,
+            name: Some("\u{674e}\u{660e}".to_owned()),
+            address: None,
+        }];
+        report.clinical = Some("\u{53d1}\u{70ed}".to_owned());
+        report.ended = Some(common::time("20261124090000"));
+    }
+    let entries = rendered(&one);
+    let observations = of_kind(&entries, "Observation");
+    assert_eq!(
+        observations[2]["hasMember"].as_array().unwrap().len(),
+        2,
+        "the organism goes behind its members"
+    );
+    insta::assert_snapshot!("susceptibilities", shown(&entries));
 }
 
 #[test]

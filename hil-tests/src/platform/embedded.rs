@@ -24,6 +24,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::hospital::Dice;
+
 /// A fault. It stays until another one takes its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
@@ -45,6 +47,15 @@ pub enum Fault {
     Flaky,
     /// A portal stands in front of it: every request is answered with 200 and a page to sign in on.
     Portal,
+    /// Of a hundred Bundles so many go wrong, each in one way, as dice fall.
+    Unsteady {
+        /// Applied, then cut without an answer.
+        late: u64,
+        /// Cut before anything is applied.
+        reset: u64,
+        /// One entry fails with 503 inside a 200, the others are applied.
+        partial: u64,
+    },
 }
 
 /// What a platform has seen.
@@ -67,7 +78,7 @@ pub struct Seen {
     /// How often each was put.
     pub puts: BTreeMap<String, u64>,
     /// Links of what was put to what was neither there nor put with it.
-    pub dangling: u64,
+    pub dangling: Vec<String>,
 }
 
 struct Shared {
@@ -77,6 +88,7 @@ struct Shared {
     counting: bool,
     requests: AtomicU64,
     entries: AtomicU64,
+    dice: Mutex<Dice>,
 }
 
 /// The platform. Ends with the runtime it was started on.
@@ -110,6 +122,7 @@ impl Embedded {
             counting,
             requests: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            dice: Mutex::new(Dice::new(7)),
         });
         tokio::spawn(accept(listener, acceptor, shared.clone()));
         Self { shared, url: format!("https://127.0.0.1:{port}/fhir"), ca }
@@ -118,6 +131,11 @@ impl Embedded {
     /// Has a fault from now on.
     pub fn fault(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = fault;
+    }
+
+    /// Forgets everything, as a platform that was set up anew.
+    pub fn forget(&self) {
+        *self.shared.seen.lock().unwrap() = Seen::default();
     }
 
     /// What it has seen.
@@ -190,14 +208,27 @@ async fn answer(
             let page = "<html><body>Please sign in</body></html>";
             return Ok(Response::new(Full::new(Bytes::from_static(page.as_bytes()))));
         }
-        Fault::None | Fault::CutAfterApplying | Fault::Refuse(_) | Fault::Flaky => {}
+        Fault::None | Fault::CutAfterApplying | Fault::Refuse(_) | Fault::Flaky | Fault::Unsteady { .. } => {}
     }
     let reading = method == Method::GET;
+    let mut late = fault == Fault::CutAfterApplying;
+    let mut left_out = None;
+    if let Fault::Unsteady { late: cut, reset, partial } = fault
+        && !reading
+    {
+        let mut dice = shared.dice.lock().unwrap();
+        let drawn = dice.below(100) as u64;
+        if drawn < reset {
+            return Err(std::io::Error::other("reset"));
+        }
+        late = drawn < reset + cut;
+        left_out = (!late && drawn < reset + cut + partial).then(|| dice.below(1000));
+    }
     let response = match method {
         Method::GET => read(&shared, path.trim_start_matches("/fhir/")),
-        _ => apply(&shared, &body, gzip, &fault),
+        _ => apply(&shared, &body, gzip, &fault, left_out),
     };
-    if fault == Fault::CutAfterApplying && !reading {
+    if late && !reading {
         return Err(std::io::Error::other("cut after applying"));
     }
     Ok(response.unwrap_or_else(|never: Infallible| match never {}))
@@ -216,6 +247,7 @@ fn apply(
     body: &[u8],
     gzip: bool,
     fault: &Fault,
+    left_out: Option<usize>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut plain = Vec::new();
     if gzip {
@@ -243,8 +275,9 @@ fn apply(
     let mut seen = shared.seen.lock().unwrap();
     seen.bundles += 1;
     let (mut answers, mut put) = (Vec::new(), Vec::new());
+    let left_out = left_out.map(|n| n % entries.len().max(1));
     for (n, (url, body)) in entries.into_iter().enumerate() {
-        if *fault == Fault::Flaky && n % 3 == 0 {
+        if *fault == Fault::Flaky && n % 3 == 0 || left_out == Some(n) {
             answers.push(json!({ "response": { "status": "503" } }));
             continue;
         }
@@ -268,14 +301,15 @@ fn apply(
             None => "201",
         };
         *seen.puts.entry(url.clone()).or_default() += 1;
-        seen.resources.insert(url, body);
-        put.push(resource);
+        seen.resources.insert(url.clone(), body);
+        put.push((url, resource));
         answers.push(json!({ "response": { "status": status, "etag": "W/\"1\"" } }));
     }
-    for resource in &put {
+    for (url, resource) in &put {
         let mut links = Vec::new();
         collect_links(resource, &mut links);
-        seen.dangling += links.iter().filter(|link| !seen.resources.contains_key(**link)).count() as u64;
+        links.retain(|link| !seen.resources.contains_key(*link));
+        seen.dangling.extend(links.into_iter().map(|link| format!("{url} to {link}")));
     }
     let answer = json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": answers });
     Ok(json_response(200, answer.to_string().into_bytes()))

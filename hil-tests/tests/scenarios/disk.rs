@@ -201,7 +201,7 @@ fn sealed(directory: &Path) -> BTreeSet<Vec<u8>> {
     blobs
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

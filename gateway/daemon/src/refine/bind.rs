@@ -133,7 +133,8 @@ pub(crate) fn counted(tx: &Tx<'_>, ring: &Ring, number: &Number, day: Date) -> R
     Ok(if !bound(day)? && bound(before)? { before } else { day })
 }
 
-/// Binds the number that `parts` stand for, if it is not bound yet or was bound without a date.
+/// Binds the number that `parts` stand for, if it is not bound yet or was bound without a date. Gives the record that it is
+/// bound to.
 #[expect(clippy::too_many_arguments, reason = "the parts of one binding")]
 pub(crate) fn bind(
     tx: &mut Tx<'_>,
@@ -144,11 +145,11 @@ pub(crate) fn bind(
     person: PersonId,
     date: Option<Date>,
     now: Timestamp,
-) -> Result<(), StateError> {
+) -> Result<RecordId, StateError> {
     let blinded = blind(ring, parts);
     let bound = tx.binding(blinded)?;
-    if bound.is_some_and(|bound| bound.date.is_some() || date.is_none()) {
-        return Ok(());
+    if let Some(bound) = bound.filter(|bound| bound.date.is_some() || date.is_none()) {
+        return Ok(bound.record);
     }
     tx.bind(&Binding {
         number: blinded,
@@ -157,7 +158,79 @@ pub(crate) fn bind(
         person: bound.and_then(|bound| bound.person).or(Some(person)),
         date,
         expires: expiry(number, date, now),
-    })
+    })?;
+    Ok(record)
+}
+
+/// What a record has to do with a number that it is not bound to.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// Another report of the same order.
+    Sibling,
+    /// A report that was made for a result of this order.
+    Child,
+}
+
+/// Records that are noted with one number in one role at most.
+const NOTED: usize = 64;
+
+/// Notes that `record` has to do with a number.
+#[expect(clippy::too_many_arguments, reason = "the parts of one binding")]
+pub(crate) fn note(
+    tx: &mut Tx<'_>,
+    ring: &Ring,
+    number: &Number,
+    parts: &[String],
+    role: Role,
+    record: RecordId,
+    person: PersonId,
+    date: Option<Date>,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    for n in 0..NOTED {
+        let place = noted_at(ring, parts, role, n);
+        match tx.binding(place)? {
+            Some(held) if held.record == record => return Ok(()),
+            Some(_) => {}
+            None => {
+                let expires = expiry(number, date, now);
+                return tx.bind(&Binding { number: place, record, person: Some(person), date, expires });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The records that were noted with a number.
+pub(crate) fn noted(
+    tx: &Tx<'_>,
+    ring: &Ring,
+    parts: &[String],
+    role: Role,
+) -> Result<Vec<RecordId>, StateError> {
+    let mut found = Vec::new();
+    while found.len() < NOTED
+        && let Some(held) = tx.binding(noted_at(ring, parts, role, found.len()))?
+    {
+        found.push(held.record);
+    }
+    Ok(found)
+}
+
+/// The reports of an order: the one that its number is bound to, and its siblings.
+pub(crate) fn reports(tx: &Tx<'_>, ring: &Ring, parts: &[String]) -> Result<Vec<RecordId>, StateError> {
+    let Some(first) = tx.binding(blind(ring, parts))? else { return Ok(Vec::new()) };
+    let mut found = vec![first.record];
+    found.extend(noted(tx, ring, parts, Role::Sibling)?);
+    Ok(found)
+}
+
+fn noted_at(ring: &Ring, parts: &[String], role: Role, n: usize) -> [u8; 16] {
+    let role = match role {
+        Role::Sibling => "sibling",
+        Role::Child => "child",
+    };
+    blind(ring, &[parts, &[role.to_owned(), n.to_string()]].concat())
 }
 
 /// The record of `kind` that a number leads to.

@@ -8,6 +8,7 @@ mod apply;
 mod appointments;
 mod bind;
 mod diagnoses;
+mod family;
 mod fates;
 mod held;
 mod identity;

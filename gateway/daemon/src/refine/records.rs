@@ -10,7 +10,7 @@ use model::{
     Provenance, Record, RecordId, RecordKind, Report, ReportChange, Trust,
 };
 
-use super::bind::{self, Bound, Meaning};
+use super::bind::{self, Bound, Meaning, Role};
 use super::held;
 use super::identity::Resolved;
 use super::person;
@@ -361,7 +361,7 @@ impl Applier<'_, '_> {
     ) -> Result<(), Stop> {
         self.enclose(&mut change.report.results);
         let date = change.bound_to.as_ref().and_then(PartialTime::date);
-        let specimen = change.report.specimen.as_ref().and_then(|s| s.number.as_ref());
+        let specimen = change.report.specimens.first().and_then(|s| s.number.as_ref());
         let numbers = [change.report.filler.as_ref(), change.report.placer.as_ref(), specimen];
         let mut bound = Vec::new();
         for number in numbers.into_iter().flatten() {
@@ -370,17 +370,29 @@ impl Applier<'_, '_> {
             }
         }
         let service = change.report.service.key().to_owned();
+        // Of two panels of one order for two isolates each is a report: the isolate tells them apart.
+        let made_for = change.report.parent.as_ref().and_then(|parent| parent.result.clone());
+        let made_for = made_for.map(|result| {
+            let text = result.text.filter(|_| result.sub_id.is_empty()).unwrap_or_default();
+            [result.code.key().to_owned(), result.sub_id, text]
+        });
+        let mut told_by = vec![service.as_str()];
+        told_by.extend(made_for.iter().flatten().map(String::as_str));
         let mut marks = change.marks.clone();
         let id = match bound.first() {
-            Some((_, parts)) => bind::id(&self.rules.id_key, "report", parts, &[&service]),
+            Some((_, parts)) => bind::id(&self.rules.id_key, "report", parts, &told_by),
             None => {
                 let Some(time) = &change.bound_to else { return Err(Stop::Quarantine(Reason::NoIdentity)) };
                 marks.push(Mark::WeakId);
-                self.rules.id_key.id("weak-report", &[&self.under.to_string(), &service, &time.to_string()])
+                let (under, time) = (self.under.to_string(), time.to_string());
+                self.rules.id_key.id("weak-report", &[&[under.as_str()], &*told_by, &[&time]].concat())
             }
         };
-        for (number, parts) in &bound {
-            self.bind(number, parts, id, date)?;
+        for (n, (number, parts)) in bound.iter().enumerate() {
+            let first = self.bind(number, parts, id, date)?;
+            if n == 0 && first != id {
+                self.note(number, parts, Role::Sibling, id, date)?;
+            }
         }
         let previous = held::held(self.tx, id)?;
         let place = self.place_after(previous.as_ref(), change.report.stated.as_ref());
@@ -403,6 +415,7 @@ impl Applier<'_, '_> {
         });
         change.report.order = self.order_of(&change.report, date)?;
         let (next, applied) = Report::apply(held, change);
+        let parent = next.parent.clone();
         if applied.withdrawn || withdrawn {
             marks.push(Mark::Withdrawn);
             effects.withdrawn = true;
@@ -420,7 +433,7 @@ impl Applier<'_, '_> {
             self.put(id, body, place, encounter.or(kept_encounter), resolved, marks)?;
         }
         effects.touched.push(Touched { id, kind: RecordKind::LabReport, current: applied.changed });
-        Ok(())
+        self.tie(id, parent.as_deref(), bound.first().map(|(_, parts)| parts.as_slice()), date, effects)
     }
 
     /// Keeps the contents of documents. One that is held already only stays as long as this capture: it is sent to whoever
@@ -576,7 +589,7 @@ impl Applier<'_, '_> {
         parts: &[String],
         id: RecordId,
         date: Option<Date>,
-    ) -> Result<(), Stop> {
+    ) -> Result<RecordId, Stop> {
         let now = self.provenance.received;
         Ok(bind::bind(self.tx, &self.rules.ring, number, parts, id, self.under, date, now)?)
     }
@@ -584,6 +597,19 @@ impl Applier<'_, '_> {
     /// When this capture says what it says: by its source, else when it was received.
     pub(crate) fn said_at(&self, event: Option<&PartialTime>) -> Timestamp {
         event.map_or(self.provenance.received, PartialTime::earliest)
+    }
+
+    /// Notes that a record has to do with a number that it is not bound to.
+    pub(crate) fn note(
+        &mut self,
+        number: &Number,
+        parts: &[String],
+        role: Role,
+        id: RecordId,
+        date: Option<Date>,
+    ) -> Result<(), Stop> {
+        let now = self.provenance.received;
+        Ok(bind::note(self.tx, &self.rules.ring, number, parts, role, id, self.under, date, now)?)
     }
 
     /// Where the state that this capture gives a record stands.

@@ -90,7 +90,14 @@ fn supporting(
         let part = observation::id_under(scene, id, &observation.key);
         let stage = scene.refused.get(&part);
         if stage != Some(&Stage::LeftOut) {
-            entries.push(observation::entry(scene, &Shared::default(), observation, part, stage.is_some()));
+            entries.push(observation::entry(
+                scene,
+                &Shared::default(),
+                observation,
+                part,
+                Vec::new(),
+                stage.is_some(),
+            ));
             supporting.push(Reference::to(ResourceType::Observation, part));
         }
     }

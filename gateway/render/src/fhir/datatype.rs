@@ -132,8 +132,10 @@ pub(crate) struct Unit<'a> {
 /// A FHIR `Range`.
 #[derive(Clone, Serialize)]
 pub(crate) struct Range<'a> {
-    pub(crate) low: Quantity<'a>,
-    pub(crate) high: Quantity<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) low: Option<Quantity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) high: Option<Quantity<'a>>,
 }
 
 /// A FHIR `Ratio`.

@@ -17,6 +17,8 @@ pub struct Entry {
     pub kind: &'static str,
     /// Resources that it cannot be without: when one of them is refused, this one is held.
     pub depends_on: Vec<RecordId>,
+    /// Resources that it speaks of: when one of them is refused, this one is written anew.
+    pub names: Vec<RecordId>,
     /// Whether its record can go without it: a refused result leaves its report partial.
     pub is_part: bool,
     /// The resource as JSON.

@@ -105,7 +105,7 @@ pub(crate) fn entries<'a>(scene: &Scene<'a>, immunization: &'a Immunization) -> 
         let part = observation::id_under(scene, id, &observation.key);
         let stage = scene.refused.get(&part);
         if stage != Some(&Stage::LeftOut) {
-            entries.push(observation::entry(scene, &shared, observation, part, stage.is_some()));
+            entries.push(observation::entry(scene, &shared, observation, part, Vec::new(), stage.is_some()));
         }
     }
     entries

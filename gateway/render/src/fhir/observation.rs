@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use model::{Absent, Enclosure, LabResult, PartialTime, RecordId, ResultKey, ResultStatus, Value};
 
 use super::coded::{concept, unit};
-use super::datatype::{Annotation, Concept, Extended, Extension, Identifier, Reference, When};
+use super::datatype::{Annotation, Concept, Extended, Extension, Identifier, Period, Reference, When};
 use super::interpretation::interpretation;
 use super::render::Scene;
 use super::resource::Observation;
 use super::text::{clean, percent_encoded};
 use super::trace::Marks;
 use super::value::{self, Rendered};
-use super::{Entry, ResourceType, attachment, report};
+use super::{Entry, ResourceType, attachment, party, report};
 
 const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 
@@ -22,6 +22,8 @@ const SOURCE_VALUE: &str = "urn:hospital-gateway:source-value";
 const VALUE_ATTACHMENT: &str = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value";
 /// The unit of a value whose FHIR form has no place for one.
 const UNIT: &str = "urn:hospital-gateway:unit";
+/// An instrument besides the first (OBX-18), by number and authority.
+const DEVICE: &str = "urn:hospital-gateway:device";
 /// When it was analysed (OBX-19).
 const ANALYSED: &str = "urn:hospital-gateway:analysed";
 /// When it was issued (OBR-22), where that is not exact enough for `issued`.
@@ -38,9 +40,14 @@ pub(crate) struct Shared<'a> {
     pub(crate) encounter: Option<Reference<'a>>,
     /// What they are a part of.
     pub(crate) part_of: Option<Reference<'a>>,
-    pub(crate) specimen: Option<Reference<'a>>,
+    /// From when until when, where it took longer and a result does not say its own time.
+    pub(crate) period: Option<Period>,
+    /// The one specimen that all are of.
+    pub(crate) specimen: Option<RecordId>,
     /// The system of result identifiers and what their values begin with: the number of the order.
     pub(crate) order: Option<(String, &'a str)>,
+    /// The result of another report that this one was made for.
+    pub(crate) parent: Option<Reference<'a>>,
 }
 
 /// The id of a result's resource.
@@ -54,12 +61,14 @@ pub(crate) fn id_under(scene: &Scene<'_>, owner: RecordId, key: &ResultKey) -> R
     owner.part(&scene.site.id_key, "result", &[&key.code, &key.sub_id, &key.instance, &repeat])
 }
 
-/// The resource of `result`; `bare` leaves out its value and what explains it, because the destination refused it so.
+/// The resource of `result`, which has these members; `bare` leaves out its value and what explains it, because the
+/// destination refused it so.
 pub(crate) fn entry<'a>(
     scene: &Scene<'a>,
     shared: &Shared<'a>,
     result: &'a LabResult,
     id: RecordId,
+    members: Vec<RecordId>,
     bare: bool,
 ) -> Entry {
     let mut marks = scene.part_marks();
@@ -76,6 +85,8 @@ pub(crate) fn entry<'a>(
     let range = result.range.as_ref().filter(|_| !bare).and_then(|r| value::range(r, &limits));
     let flags = result.flags.iter().filter(|_| !bare);
     let issued = shared.issued;
+    let party = |p| party::reference(p, scene.site);
+    let mut devices = result.devices.iter();
 
     let mut head = scene.head(ResourceType::Observation, id, &marks);
     let words = |url, text: Option<Cow<'a, str>>| Some(Extension { url, value: Extended::String(text?) });
@@ -90,10 +101,19 @@ pub(crate) fn entry<'a>(
     }));
     let nowhere = documents.iter().all(|document| attachment::lacks(scene, document));
     let value = rendered.choice.or_else(|| nowhere.then(|| value::absent(Absent::Refused)));
+    let device = devices.next().and_then(party);
+    for more in devices {
+        let name = [&more.number, &more.authority].into_iter().flatten().map(String::as_str);
+        head.extension
+            .extend(words(DEVICE, clean(&name.collect::<Vec<_>>().join(" ")).map(|c| c.into_owned().into())));
+    }
+    head.extension.extend(party::as_written(&result.as_written).filter(|_| !bare));
     head.extension.extend(words(SOURCE_VALUE, rendered.source));
     head.extension.extend(words(UNIT, rendered.unit));
     head.extension.extend(result.analysed.as_ref().map(|when| time(ANALYSED, when)));
     head.extension.extend(issued.filter(|t| !t.is_instant()).map(|when| time(ISSUED, when)));
+    let effective = result.observed.as_ref().or(shared.effective);
+    let effective_period = shared.period.clone().filter(|_| result.observed.is_none());
     let observation = Observation {
         head,
         identifier: identifier(shared, &result.key).into_iter().collect(),
@@ -103,16 +123,24 @@ pub(crate) fn entry<'a>(
         code,
         subject: scene.subject(),
         encounter: shared.encounter.clone(),
-        effective_date_time: result.observed.as_ref().or(shared.effective).map(When),
+        effective_date_time: effective.filter(|_| effective_period.is_none()).map(When),
+        effective_period,
         issued: issued.filter(|t| t.is_instant()).map(When),
+        performer: result.performers.iter().filter_map(party).collect(),
         value,
         interpretation: flags.filter_map(|flag| interpretation(flag)).collect(),
         note: result.notes.iter().filter_map(|n| Some(Annotation { text: clean(n)? })).collect(),
         method,
-        specimen: shared.specimen.clone(),
+        specimen: shared.specimen.map(|id| Reference::to(ResourceType::Specimen, id)),
         reference_range: range.into_iter().collect(),
+        device,
+        has_member: members.iter().map(|id| Reference::to(ResourceType::Observation, *id)).collect(),
+        derived_from: shared.parent.clone().into_iter().collect(),
     };
-    scene.part(ResourceType::Observation, id, &observation)
+    let mut names = members;
+    names.extend(shared.specimen);
+    names.extend(documents.iter().filter_map(Enclosure::record));
+    Entry { names, ..scene.part(ResourceType::Observation, id, &observation) }
 }
 
 fn mark(result: &LabResult, marks: &mut Marks<'_>) {
@@ -130,9 +158,14 @@ fn mark(result: &LabResult, marks: &mut Marks<'_>) {
 /// The order's number with the keys of the OBX: what the laboratory would find the result by.
 fn identifier<'a>(shared: &Shared<'a>, key: &ResultKey) -> Option<Identifier<'a>> {
     let (system, number) = shared.order.as_ref()?;
-    let parts = [number, key.code.as_str(), &key.sub_id, &key.instance, &key.repeat.to_string()];
-    let value = parts.map(percent_encoded).join("/");
-    Some(Identifier { usage: None, kind: None, system: system.clone().into(), value: value.into() })
+    let value = identifier_value(number, key).into();
+    Some(Identifier { usage: None, kind: None, system: system.clone().into(), value })
+}
+
+/// The value of a result's identifier.
+pub(crate) fn identifier_value(order: &str, key: &ResultKey) -> String {
+    let parts = [order, key.code.as_str(), &key.sub_id, &key.instance, &key.repeat.to_string()];
+    parts.map(percent_encoded).join("/")
 }
 
 const fn status(status: ResultStatus) -> &'static str {

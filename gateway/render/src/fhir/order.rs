@@ -10,7 +10,7 @@ use super::observation::{self, Shared};
 use super::render::Scene;
 use super::resource::ServiceRequest;
 use super::text::clean;
-use super::{Entry, ResourceType, Stage, report};
+use super::{Entry, ResourceType, Stage, specimen};
 
 /// The priority as written, where FHIR has none for it.
 const PRIORITY: &str = "urn:hospital-gateway:priority";
@@ -35,10 +35,10 @@ pub(crate) fn entries(scene: &Scene<'_>, order: &Order) -> Vec<Entry> {
 fn one(scene: &Scene<'_>, order: &Order, item: &OrderItem, id: RecordId, entries: &mut Vec<Entry>) {
     let date = order.dated.as_ref().and_then(PartialTime::date);
     let mut specimens = Vec::new();
-    for (n, specimen) in item.specimens.iter().enumerate() {
+    for (n, stated) in item.specimens.iter().enumerate() {
         let part = id.part(&scene.site.id_key, "specimen", &[&n.to_string()]);
         if !scene.refused.contains_key(&part) {
-            entries.push(report::specimen_entry(scene, specimen, part, date));
+            entries.push(specimen::entry(scene, stated, part, date));
             specimens.push(Reference::to(ResourceType::Specimen, part));
         }
     }
@@ -52,7 +52,7 @@ fn one(scene: &Scene<'_>, order: &Order, item: &OrderItem, id: RecordId, entries
         let part = observation::id_under(scene, id, &observation.key);
         let stage = scene.refused.get(&part);
         if stage != Some(&Stage::LeftOut) {
-            entries.push(observation::entry(scene, &shared, observation, part, stage.is_some()));
+            entries.push(observation::entry(scene, &shared, observation, part, Vec::new(), stage.is_some()));
             supporting.push(Reference::to(ResourceType::Observation, part));
         }
     }

@@ -43,7 +43,7 @@ mod tests {
         let body =
             format!(r#"{{"resourceType":"DiagnosticReport","status":"corrected","result":[{results}]}}"#);
         let (kind, body) = ("DiagnosticReport", body.into_bytes());
-        Entry { id, record: id, kind, depends_on: Vec::new(), is_part: false, body }
+        Entry { id, record: id, kind, depends_on: Vec::new(), names: Vec::new(), is_part: false, body }
     }
 
     #[test]

@@ -56,13 +56,15 @@ impl<'a> Scene<'a> {
         resource: &impl Serialize,
     ) -> Entry {
         let id = self.record.id;
-        Entry { id, record: id, kind: kind.name(), depends_on, is_part: false, body: Entry::json(resource) }
+        let (names, body) = (Vec::new(), Entry::json(resource));
+        Entry { id, record: id, kind: kind.name(), depends_on, names, is_part: false, body }
     }
 
     /// A part of it, which stands by itself with the person.
     pub(crate) fn part(&self, kind: ResourceType, id: RecordId, resource: &impl Serialize) -> Entry {
         let (record, depends_on) = (self.record.id, vec![self.person()]);
-        Entry { id, record, kind: kind.name(), depends_on, is_part: true, body: Entry::json(resource) }
+        let (names, body) = (Vec::new(), Entry::json(resource));
+        Entry { id, record, kind: kind.name(), depends_on, names, is_part: true, body }
     }
 
     /// The marks of the record.

@@ -217,12 +217,25 @@ pub(crate) struct Specimen<'a> {
     pub(crate) received_time: Option<When<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) collection: Option<Collection<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) condition: Vec<Concept<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) note: Vec<Annotation<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Collection<'a> {
-    pub(crate) collected_date_time: When<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) collected_date_time: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) collected_period: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quantity: Option<Quantity<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) body_site: Option<Concept<'a>>,
 }
 
 #[derive(Serialize)]
@@ -243,8 +256,12 @@ pub(crate) struct DiagnosticReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) effective_date_time: Option<When<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effective_period: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issued: Option<When<'a>>,
     pub(crate) performer: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) results_interpreter: Vec<Reference<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) specimen: Vec<Reference<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -287,7 +304,11 @@ pub(crate) struct Observation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) effective_date_time: Option<When<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effective_period: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issued: Option<When<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) performer: Vec<Reference<'a>>,
     #[serde(flatten)]
     pub(crate) value: Option<Choice<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -300,6 +321,12 @@ pub(crate) struct Observation<'a> {
     pub(crate) specimen: Option<Reference<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) reference_range: Vec<ObservationRange<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) has_member: Vec<Reference<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) derived_from: Vec<Reference<'a>>,
 }
 
 #[derive(Serialize)]

@@ -80,6 +80,7 @@ impl<'a> Marks<'a> {
                 Mark::WeakId => all.add(WEAK_ID),
                 Mark::Withdrawn => all.add("withdrawn"),
                 Mark::OrderUnclear => all.add("order-unclear"),
+                Mark::ControlLeftOut => all.add("control-left-out"),
                 Mark::NotFinalCorrection => all.add("not-final-correction"),
                 Mark::Continued => all.add("continued"),
                 Mark::Doubtful(element) => all.doubtful(element),

@@ -2,10 +2,12 @@
 
 use model::{Absent, Coded, Comparator, ReferenceRange, Value};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::Site;
 use super::coded::{concept, unit};
-use super::datatype::{Concept, Quantity, Range, Ratio, Text, Unit, When};
+use super::datatype::{Concept, Period, Quantity, Range, Ratio, Text, Unit, When};
+use super::period::period;
 use super::resource::{Component, ObservationRange};
 use super::text::{clean, decimal, is_time_of_day};
 use super::trace::Marks;
@@ -27,6 +29,8 @@ pub(crate) enum Choice<'a> {
     Range(Range<'a>),
     #[serde(rename = "valueDateTime")]
     DateTime(When<'a>),
+    #[serde(rename = "valuePeriod")]
+    Period(Period),
     #[serde(rename = "valueTime")]
     Time(&'a str),
     #[serde(rename = "dataAbsentReason")]
@@ -71,10 +75,17 @@ pub(crate) fn render<'a>(
             }
             None => doubtful(source, unit_text, marks),
         },
-        Value::Range { low, high, source } => match (decimal(low), decimal(high)) {
-            (Some(l), Some(h)) if ordered(low, high) => {
-                let side = |value| Quantity { value, comparator: None, unit: unit.clone() };
-                let written = source.split_once('-') == Some((low, high));
+        Value::Range { low, high, source } => match (side(low), side(high)) {
+            (Some(l), Some(h)) if l.is_some() || h.is_some() => {
+                if let (Some(low), Some(high)) = (low, high)
+                    && !ordered(low, high)
+                {
+                    return doubtful(source, unit_text, marks);
+                }
+                let side = |value: Option<&'a RawValue>| {
+                    Some(Quantity { value: value?, comparator: None, unit: unit.clone() })
+                };
+                let written = source.split_once('-') == low.as_deref().zip(high.as_deref());
                 Rendered {
                     choice: Some(Choice::Range(Range { low: side(l), high: side(h) })),
                     source: if written { None } else { clean(source) },
@@ -102,6 +113,10 @@ pub(crate) fn render<'a>(
         }
         Value::Coded(codes) => other(coded(codes, code, site, marks)),
         Value::Time(time) => other(Choice::DateTime(When(time))),
+        Value::Period { start, end } => match period(start.as_ref(), end.as_ref(), "OBX-5", marks) {
+            Some(period) => other(Choice::Period(period)),
+            None => other(absent(Absent::Unknown)),
+        },
         Value::TimeOfDay(time) if is_time_of_day(time) => other(Choice::Time(time)),
         Value::TimeOfDay(time) => doubtful(time, unit_text, marks),
         Value::Enclosed(_) => Rendered { choice: None, source: None, unit: unit_text },
@@ -140,6 +155,14 @@ fn coded<'a>(codes: &'a [Coded], code: &Concept<'a>, site: &Site, marks: &mut Ma
             let component = |value| Component { code: code.clone(), value };
             Choice::Components(concepts.into_iter().map(component).collect())
         }
+    }
+}
+
+/// A limit as a decimal; `Some(None)` where the range is open, none where it is no decimal.
+fn side(limit: &Option<String>) -> Option<Option<&RawValue>> {
+    match limit {
+        Some(limit) => decimal(limit).map(Some),
+        None => Some(None),
     }
 }
 

@@ -8,6 +8,7 @@ use model::{
 use super::coded::concept;
 use super::datatype::{Coding, Concept, Extended, Extension, Identifier, Period, Reference, When};
 use super::order::staff;
+use super::period::period;
 use super::render::Scene;
 use super::resource::{
     ClassHistory, Condition, Encounter as FhirEncounter, Hospitalization, Location, Participant,
@@ -33,7 +34,7 @@ const RANK: &str = "urn:hospital-gateway:diagnosis-rank";
 pub(crate) fn encounter<'a>(scene: &Scene<'a>, visit: &'a Encounter) -> Vec<Entry> {
     let id = scene.record.id;
     let mut marks = scene.marks();
-    let period = period(visit.start.as_ref(), visit.end.as_ref(), &mut marks);
+    let period = period(visit.start.as_ref(), visit.end.as_ref(), "PV1-45", &mut marks);
     let locations = locations(visit, &mut marks);
     let mut coded = |coded: &'a Option<Coded>, element| {
         coded.as_ref().and_then(|coded| concept(coded, scene.site, element, &mut marks))
@@ -150,11 +151,11 @@ fn locations<'a>(visit: &'a Encounter, marks: &mut Marks<'_>) -> Vec<Location<'a
     let mut all: Vec<Location<'a>> = Vec::new();
     for earlier in &visit.earlier_locations {
         let Some(location) = at(&earlier.location) else { continue };
-        let period = period(earlier.since.as_ref(), earlier.until.as_ref(), marks);
+        let period = period(earlier.since.as_ref(), earlier.until.as_ref(), "PV1-45", marks);
         all.push(Location { location, status: Some("completed"), period });
     }
     if let Some(location) = visit.location.as_deref().and_then(at) {
-        let period = period(visit.located_since.as_ref(), None, marks);
+        let period = period(visit.located_since.as_ref(), None, "PV1-45", marks);
         let here = !all.is_empty() && visit.status == EncounterStatus::InProgress;
         all.push(Location { location, status: here.then_some("active"), period });
     }
@@ -190,50 +191,4 @@ fn class<'a>(scene: &Scene<'_>, known: Option<EncounterClass>, source: &'a str) 
 fn participant<'a>(scene: &Scene<'_>, role: &'static str, doctor: &'a Attending) -> Option<Participant<'a>> {
     let individual = staff(scene, doctor)?;
     Some(Participant { kind: vec![Concept::code(PARTICIPATION, role)], individual })
-}
-
-/// The period of a visit. An end before its start is left out and marked; a day beside a time of the same day is no
-/// order that FHIR can tell, so that both go up as days.
-fn period(start: Option<&PartialTime>, end: Option<&PartialTime>, marks: &mut Marks<'_>) -> Option<Period> {
-    let (Some(first), Some(last)) = (start, end) else {
-        return (start.is_some() || end.is_some())
-            .then(|| Period { start: start.map(ToString::to_string), end: end.map(ToString::to_string) });
-    };
-    let (from, to) = (first.to_string(), last.to_string());
-    let mixed = from.contains('T') != to.contains('T');
-    let shared = from.len().min(to.len()).min(10);
-    let backwards = first.earliest() > last.latest() || !from.contains('T') && from[..shared] > to[..shared];
-    if backwards {
-        marks.doubtful("PV1-45");
-        return Some(Period { start: Some(from), end: None });
-    }
-    if mixed && first.to_date() == last.to_date() {
-        return Some(Period { start: Some(first.to_date()), end: Some(last.to_date()) });
-    }
-    Some(Period { start: Some(from), end: Some(to) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn time(text: &str) -> PartialTime {
-        PartialTime::read(text, None, &jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).unwrap()
-    }
-
-    fn shown(start: &str, end: &str) -> (Option<String>, Option<String>) {
-        let period = period(Some(&time(start)), Some(&time(end)), &mut Marks::default()).unwrap();
-        (period.start, period.end)
-    }
-
-    #[test]
-    fn a_period_never_ends_before_it_starts() {
-        let day = |d: &str| Some(d.to_owned());
-        assert_eq!(shown("20261124", "202611240500"), (day("2026-11-24"), day("2026-11-24")));
-        assert_eq!(shown("202611240500", "20261124"), (day("2026-11-24"), day("2026-11-24")));
-        assert_eq!(shown("20261124", "20261123"), (day("2026-11-24"), None));
-        assert_eq!(shown("202611250500", "20261124").1, None);
-        assert_eq!(shown("20261124", "202611"), (day("2026-11-24"), day("2026-11")));
-        assert_eq!(shown("202611240500", "202611240500").1, day("2026-11-24T05:00:00+08:00"));
-    }
 }

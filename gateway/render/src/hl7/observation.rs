@@ -49,7 +49,19 @@ fn value(value: &Value, contents: Contents<'_>) -> (&'static str, String) {
             let sign = comparator.map(sign).unwrap_or_default();
             ("SN", components(&[&escaped(sign), &escaped(numerator), ":", &escaped(denominator)]))
         }
-        Value::Range { low, high, .. } => ("SN", components(&["", &escaped(low), "-", &escaped(high)])),
+        Value::Range { low: Some(low), high: Some(high), .. } => {
+            ("SN", components(&["", &escaped(low), "-", &escaped(high)]))
+        }
+        Value::Range { low, high, .. } => {
+            let side = |limit: &Option<String>| limit.as_deref().map(escaped).unwrap_or_default();
+            ("NR", components(&[&side(low), &side(high)]))
+        }
+        Value::Period { start, end } => {
+            let side = |time: &Option<model::PartialTime>| {
+                time.as_ref().map(model::PartialTime::to_dtm).unwrap_or_default()
+            };
+            ("DR", components(&[&side(start), &side(end)]))
+        }
         Value::Enclosed(documents) => enclosed(documents, contents),
         Value::Time(time) => ("TS", time.to_dtm()),
         Value::TimeOfDay(time) => ("TM", escaped(&time.replace(':', ""))),

@@ -10,14 +10,14 @@ use super::segment::{Segments, components, escaped};
 pub(super) type Contents<'a> = &'a dyn Fn(RecordId) -> Option<&'a Attachment>;
 
 pub(super) fn segments(out: &mut Segments, report: &Report, contents: Contents<'_>) {
-    let specimen = report.specimen.as_ref();
-    let received = specimen.and_then(|specimen| specimen.received.as_ref());
+    let received = report.specimens.first().and_then(|specimen| specimen.received.as_ref());
     out.begin("OBR")
         .field(1, "1")
         .maybe(2, report.placer.as_ref().map(number))
         .maybe(3, report.filler.as_ref().map(number))
         .field(4, coded(&report.service))
         .maybe(7, report.effective.as_ref().map(model::PartialTime::to_dtm))
+        .maybe(8, report.ended.as_ref().map(model::PartialTime::to_dtm))
         .maybe(14, received.map(model::PartialTime::to_dtm))
         // Its states are ordered by this time: the source's own, else that of the message it came with.
         .maybe(22, report.issued.as_ref().or(report.stated.as_ref()).map(model::PartialTime::to_dtm))
@@ -29,8 +29,8 @@ pub(super) fn segments(out: &mut Segments, report: &Report, contents: Contents<'
         obx(out, n + 1, result, contents);
         notes(out, &result.notes);
     }
-    if let Some(specimen) = specimen {
-        spm(out, specimen);
+    for (n, specimen) in report.specimens.iter().enumerate() {
+        spm(out, n + 1, specimen);
     }
 }
 
@@ -64,14 +64,14 @@ fn status(report: &Report, contents: Contents<'_>) -> String {
     .to_owned()
 }
 
-fn spm(out: &mut Segments, specimen: &Specimen) {
+fn spm(out: &mut Segments, n: usize, specimen: &Specimen) {
     // SPM-2 (EIP): the placer's number, then the filler's; each an entity identifier in subcomponents.
     let own = specimen.number.as_ref().map(|number| {
         let own = format!("{}&{}", escaped(&number.value), escaped(&number.space));
         components(&["", own.trim_end_matches('&')])
     });
     out.begin("SPM")
-        .field(1, "1")
+        .field(1, n.to_string())
         .maybe(2, own)
         .maybe(4, specimen.kind.as_ref().map(coded))
         .maybe(17, specimen.collected.as_ref().map(model::PartialTime::to_dtm))

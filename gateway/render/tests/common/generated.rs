@@ -1,12 +1,13 @@
 //! Records with anything in them that the model can hold.
 
 use model::{
-    Absent, Appointment, AppointmentStatus, Attachment, Body, Coded, Coding, Comparator, Content, Diagnosis,
-    DiagnosisKind, DiagnosisState, Duration, EarlierClass, EarlierLocation, Enclosure, Encounter,
-    EncounterClass, EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, Immunization,
+    Absent, Appointment, AppointmentStatus, AsWritten, Attachment, Body, Child, Coded, Coding, Comparator,
+    Content, Diagnosis, DiagnosisKind, DiagnosisState, Duration, EarlierClass, EarlierLocation, Enclosure,
+    Encounter, EncounterClass, EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, Immunization,
     ImmunizationStatus, ItemKey, LabResult, Mark, Number, NumberKind, Order, OrderItem, OrderRef,
-    OrderStatus, OtherNumber, PartialTime, Person, PersonName, Record, RecordId, ReferenceRange, Report,
-    ReportStatus, Resource, ResourceKind, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust, Value,
+    OrderStatus, OtherNumber, Parent, ParentResult, PartialTime, Party, PartyKind, Person, PersonName,
+    Record, RecordId, ReferenceRange, Report, ReportStatus, Resource, ResourceKind, ResultKey, ResultStatus,
+    Scope, Sex, Specimen, Trust, Value,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -91,7 +92,12 @@ fn value() -> BoxedStrategy<Value> {
         ratio.prop_map(|(comparator, numerator, denominator, source)| {
             Value::Ratio { comparator, numerator, denominator, source }
         }),
-        (digits(), digits(), text()).prop_map(|(low, high, source)| Value::Range { low, high, source }),
+        (of(digits()), of(digits()), text()).prop_map(|(low, high, source)| Value::Range {
+            low,
+            high,
+            source
+        }),
+        (of(time()), of(time())).prop_map(|(start, end)| Value::Period { start, end }),
         time().prop_map(Value::Time),
         prop_oneof![Just("08:15:00.5".to_owned()), text()].prop_map(Value::TimeOfDay),
         vec(enclosure(), 0..3).prop_map(Value::Enclosed),
@@ -118,12 +124,28 @@ fn enclosure() -> BoxedStrategy<Enclosure> {
     prop_oneof![held, other].boxed()
 }
 
+fn party() -> BoxedStrategy<Party> {
+    let kind = prop::sample::select(vec![PartyKind::Person, PartyKind::Organization, PartyKind::Device]);
+    (kind, of(text()), of(text()), of(text()), of(text()))
+        .prop_map(|(kind, number, authority, name, address)| Party { kind, number, authority, name, address })
+        .boxed()
+}
+
+fn as_written() -> BoxedStrategy<AsWritten> {
+    text().prop_map(|text| AsWritten { element: "OBX-14".to_owned(), text }).boxed()
+}
+
 fn result() -> BoxedStrategy<LabResult> {
     let statuses = "A C D F O P X Q".split(' ').map(ResultStatus::read).collect::<Vec<_>>();
     let range = (of(digits()), of(digits()), text());
     let range = of(range.prop_map(|(low, high, text)| ReferenceRange { low, high, text }));
-    let flags = vec(prop_oneof![Just("H".to_owned()), Just("\u{2191}".to_owned()), text()], 0..3);
-    let key = (text(), text(), text(), 0u32..3);
+    let flags = vec(
+        prop_oneof![Just("H".to_owned()), Just("R".to_owned()), Just("\u{2191}".to_owned()), text()],
+        0..3,
+    );
+    let sub_id =
+        prop_oneof![prop::sample::select(vec!["1", "1.1", "1.2", "2"]).prop_map(str::to_owned), text()];
+    let key = (text(), sub_id, text(), 0u32..3);
     let key = key.prop_map(|(code, sub_id, instance, repeat)| ResultKey { code, sub_id, instance, repeat });
     let what = (key, coded(), value(), of(coded()), range, flags, prop::sample::select(statuses));
     let more = (
@@ -131,33 +153,32 @@ fn result() -> BoxedStrategy<LabResult> {
         of(time()),
         of(coded()),
         vec(text(), 0..2),
-        any::<bool>(),
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
         vec(text(), 0..2),
+        (vec(party(), 0..2), vec(party(), 0..3), vec(as_written(), 0..2)),
     );
     (what, more)
         .prop_map(|(what, more)| {
             let (key, code, value, unit, range, flags, status) = what;
-            let (observed, analysed, method, notes, withdrawn, order_unclear, doubtful) = more;
-            let status_source = String::new();
-            let stated = None;
+            let (observed, analysed, method, notes, (withdrawn, order_unclear), doubtful, more) = more;
+            let (performers, devices, as_written) = more;
             LabResult {
                 key,
                 code,
-                value,
                 unit,
                 range,
                 flags,
-                status,
-                status_source,
                 observed,
                 analysed,
-                stated,
                 method,
+                performers,
+                devices,
                 notes,
                 withdrawn,
                 order_unclear,
                 doubtful,
+                as_written,
+                ..LabResult::new(value, status)
             }
         })
         .boxed()
@@ -166,18 +187,35 @@ fn result() -> BoxedStrategy<LabResult> {
 fn report() -> BoxedStrategy<Body> {
     let statuses = "O A P F C X ?".split(' ').filter_map(ReportStatus::read).collect::<Vec<_>>();
     let specimen = (of(number()), of(coded()), of(time()), of(time()));
-    let specimen = of(specimen.prop_map(|(number, kind, collected, received)| Specimen {
+    let specimen = specimen.prop_map(|(number, kind, collected, received)| Specimen {
         number,
+        site: kind.clone(),
+        amount: kind.as_ref().map(|_| "5.0".to_owned()),
+        conditions: kind.iter().cloned().collect(),
         kind,
+        collected_until: received.clone(),
         collected,
         received,
-    }));
-    let what = (of(number()), of(number()), coded(), prop::sample::select(statuses), specimen);
-    let more = (of(time()), of(time()), of(text()), vec(result(), 0..4), vec(text(), 0..2));
-    (what, more)
-        .prop_map(|((placer, filler, service, status, specimen), more)| {
-            let (effective, issued, section, results, notes) = more;
-            let (status_source, stated) = (String::new(), None);
+        ..Specimen::default()
+    });
+    let specimens = vec(specimen, 0..3);
+    let parent = (of(number()), of(number()), of((coded(), text(), of(text()))));
+    let parent = parent.prop_map(|(placer, filler, result)| {
+        let result = result.map(|(code, sub_id, text)| ParentResult { code, sub_id, text });
+        Box::new(Parent { placer, filler, result })
+    });
+    let people = (of(parent), vec(party(), 0..2), vec(party(), 0..2), of(text()), vec(coded(), 0..2));
+    let what = (of(number()), of(number()), coded(), prop::sample::select(statuses), specimens);
+    let more = (of(time()), of(time()), of(text()), vec(result(), 0..5), vec(text(), 0..2), of(time()));
+    (what, more, people)
+        .prop_map(|((placer, filler, service, status, specimens), more, people)| {
+            let (effective, issued, section, results, notes, ended) = more;
+            let (parent, interpreters, performers, clinical, reasons) = people;
+            let child = |of: &LabResult| Child {
+                of: of.key.clone(),
+                report: RecordId::from_bytes([0xcd; 16]),
+                results: vec![of.key.clone()],
+            };
             Body::Report(Box::new(Report {
                 order: filler.is_some().then(|| {
                     let record = RecordId::from_bytes([0xee; 16]);
@@ -187,14 +225,20 @@ fn report() -> BoxedStrategy<Body> {
                 filler,
                 service,
                 status,
-                status_source,
                 effective,
+                ended,
                 issued,
-                stated,
-                specimen,
+                specimens,
                 section,
+                children: results.first().map(child).into_iter().collect(),
                 results,
                 notes,
+                parent,
+                interpreters,
+                performers,
+                clinical,
+                reasons,
+                ..Report::default()
             }))
         })
         .boxed()
@@ -206,8 +250,14 @@ fn doctor() -> BoxedStrategy<model::Attending> {
 
 fn specimen() -> BoxedStrategy<Specimen> {
     let what = (of(number()), of(coded()), of(time()), of(time()));
-    what.prop_map(|(number, kind, collected, received)| Specimen { number, kind, collected, received })
-        .boxed()
+    what.prop_map(|(number, kind, collected, received)| Specimen {
+        number,
+        kind,
+        collected,
+        received,
+        ..Specimen::default()
+    })
+    .boxed()
 }
 
 fn item() -> BoxedStrategy<OrderItem> {

@@ -60,20 +60,8 @@ pub(crate) fn result(code: &str, display: &str, value: Value) -> LabResult {
     LabResult {
         key: ResultKey { code: code.to_owned(), sub_id: "1".to_owned(), instance: String::new(), repeat: 0 },
         code: Coded::of(code, Some(display), None),
-        value,
-        unit: None,
-        range: None,
-        flags: Vec::new(),
-        status: ResultStatus::Final,
         status_source: "F".to_owned(),
-        observed: None,
-        analysed: None,
-        stated: None,
-        method: None,
-        notes: Vec::new(),
-        withdrawn: false,
-        order_unclear: false,
-        doubtful: Vec::new(),
+        ..LabResult::new(value, ResultStatus::Final)
     }
 }
 
@@ -203,15 +191,17 @@ pub(crate) fn report(results: Vec<LabResult>) -> Record {
             effective: Some(time("20261124073000")),
             issued: Some(time("20261124081500")),
             stated: None,
-            specimen: Some(Specimen {
+            specimens: vec![Specimen {
                 number: Some(number(NumberKind::Specimen, "lis", Scope::Day, "S7")),
                 kind: Some(Coded::of("BLD", Some("\u{5168}\u{8840}"), None)),
                 collected: Some(time("202611240730")),
                 received: Some(time("20261124074500")),
-            }),
+                ..Specimen::default()
+            }],
             section: Some("\u{68c0}\u{9a8c}\u{79d1}".to_owned()),
             results,
             notes: vec!["\u{6eb6}\u{8840}".to_owned(), " ".to_owned()],
+            ..Report::default()
         })),
     );
     record.encounter = Some(RecordId::from_bytes([0xbb; 16]));

@@ -2,7 +2,7 @@
 
 mod http;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use buffer::{DeadResource, Delivery, DeliveryId, LaneHead, Read, RecordRef, SettledAs, StateError, Urgency};
 use bytes::Bytes;
@@ -86,7 +86,7 @@ impl Sender {
             rounds -= 1;
             for (record, resource, stage, reason) in dead {
                 let resource_id = *resource.as_bytes();
-                tally.dead.retain(|dead| dead.resource != resource_id);
+                tally.dead.retain(|dead| (dead.record, dead.resource) != (record, resource_id));
                 tally.dead.push(DeadResource { record, resource: resource_id, reason, stage: stage as u8 });
                 for parcel in chosen.iter_mut().filter(|parcel| parcel.record.id == record) {
                     parcel.refused.insert(resource, stage);
@@ -139,29 +139,46 @@ impl Sender {
         delivery: &Delivery,
         parcels: Vec<Parcel>,
     ) -> Result<Vec<Parcel>, Stop> {
-        let mut chosen = Vec::with_capacity(parcels.len());
+        let mut chosen: Vec<Parcel> = Vec::with_capacity(parcels.len());
+        // Its own delivery follows, and the destination has nothing of it yet.
+        let mut spare: Vec<Parcel> = Vec::new();
         for mut parcel in parcels {
-            if parcel.record.body.kind() == RecordKind::Attachment {
-                // A content never changes, and this one was never sent.
+            if self.is_to_be_sent(way, delivery, &mut parcel).await? {
                 chosen.push(parcel);
-                continue;
-            }
-            let current = parcel.record.position;
-            // What only has to be there may be newer than the delivery: it goes as it stands.
-            let of = if parcel.ground { current.capture } else { delivery.position.capture };
-            let choose = |theirs| choose(of, current, capture_of, parcel.sent, theirs);
-            let theirs = self.is_known(parcel.record.id).then_some(parcel.sent);
-            let mut choice = choose(theirs);
-            if choice == Choice::AskFirst || choice == Choice::Send && parcel.continues() {
-                parcel.there = self.ask(way, &parcel.record).await?;
-                self.know(parcel.record.id);
-                choice = choose(Some(parcel.there.as_deref().and_then(fhir::position_of)));
-            }
-            if choice == Choice::Send {
-                chosen.push(parcel);
+            } else if parcel.sent.is_none() && !parcel.ground {
+                spare.push(Parcel { ground: true, ..parcel });
             }
         }
+        if chosen.iter().any(|parcel| !parcel.ground) {
+            let needed: BTreeSet<RecordId> = chosen.iter().flat_map(needs).collect();
+            for mut parcel in spare.into_iter().filter(|parcel| needed.contains(&parcel.record.id)) {
+                if self.is_to_be_sent(way, delivery, &mut parcel).await? {
+                    chosen.push(parcel);
+                }
+            }
+            in_order(&mut chosen);
+        }
         Ok(chosen)
+    }
+
+    async fn is_to_be_sent(&self, way: &Way, delivery: &Delivery, parcel: &mut Parcel) -> Result<bool, Stop> {
+        if parcel.record.body.kind() == RecordKind::Attachment {
+            // A content never changes, and this one was never sent.
+            return Ok(true);
+        }
+        let current = parcel.record.position;
+        // What only has to be there may be newer than the delivery: it goes as it stands.
+        let of = if parcel.ground { current.capture } else { delivery.position.capture };
+        let sent = parcel.sent;
+        let choose = |theirs| choose(of, current, capture_of, sent, theirs);
+        let theirs = self.is_known(parcel.record.id).then_some(sent);
+        let mut choice = choose(theirs);
+        if choice == Choice::AskFirst || choice == Choice::Send && parcel.continues() {
+            parcel.there = self.ask(way, &parcel.record).await?;
+            self.know(parcel.record.id);
+            choice = choose(Some(parcel.there.as_deref().and_then(fhir::position_of)));
+        }
+        Ok(choice == Choice::Send)
     }
 
     /// Asks the destination for the main resource of a record.
@@ -190,7 +207,7 @@ impl Sender {
         refusals: &mut Refusals,
     ) -> Result<Vec<(RecordId, RecordId, Stage, String)>, Stop> {
         let entries: Vec<Entry> = parcels.iter().flat_map(|parcel| parcel.entries(&way.site)).collect();
-        let mut attempt = Attempt::new(items(&entries, parcels), tries);
+        let mut attempt = Attempt::new(items(&entries), tries);
         let mut nth = 0;
         loop {
             match attempt.step() {
@@ -284,6 +301,13 @@ impl Sender {
                     let can_reduce = before.is_none() && entry.kind == "Observation";
                     let stage = if can_reduce { Stage::WithoutValue } else { Stage::LeftOut };
                     reduced.push((entry.record, entry.id, stage, reason.clone()));
+                    // A result of another report may have it as its member.
+                    let others: BTreeSet<RecordId> = entries
+                        .iter()
+                        .filter(|other| other.record != entry.record && other.names.contains(&entry.id))
+                        .map(|other| other.record)
+                        .collect();
+                    reduced.extend(others.into_iter().map(|other| (other, entry.id, stage, reason.clone())));
                 }
                 Some(EntryEnd::Dead(reason)) if entry.kind == fhir::main_type(RecordKind::Attachment) => {
                     // Whatever refers to it goes without it and says so.
@@ -335,13 +359,7 @@ fn parcels(
         // What it is not to have it cannot be referred to by id; the order's number remains.
         parcels.iter_mut().for_each(|parcel| parcel.record.body.forget_order());
     }
-    let needed: BTreeSet<RecordId> = parcels
-        .iter()
-        .flat_map(|parcel| {
-            let owner = [Some(parcel.record.person.into()), parcel.record.encounter].into_iter().flatten();
-            owner.chain(parcel.record.body.linked().map(RecordId::from)).chain(parcel.record.body.order())
-        })
-        .collect();
+    let needed: BTreeSet<RecordId> = parcels.iter().flat_map(needs).collect();
     for record in needed {
         if parcels.iter().all(|parcel| parcel.record.id != record)
             && read.sent_position(destination, record)?.is_none()
@@ -351,6 +369,18 @@ fn parcels(
     }
     let contents = attachments(read, destination, &mut parcels)?;
     parcels.extend(contents);
+    in_order(&mut parcels);
+    Ok(parcels)
+}
+
+/// What a record speaks of: its person and those linked to it, its visit, its order.
+fn needs(parcel: &Parcel) -> impl Iterator<Item = RecordId> {
+    let owner = [Some(parcel.record.person.into()), parcel.record.encounter].into_iter().flatten();
+    owner.chain(parcel.record.body.linked().map(RecordId::from)).chain(parcel.record.body.order())
+}
+
+/// What others speak of goes first.
+fn in_order(parcels: &mut [Parcel]) {
     parcels.sort_by_key(|parcel| match parcel.record.body.kind() {
         RecordKind::Person => 0,
         RecordKind::Encounter => 1,
@@ -358,30 +388,19 @@ fn parcels(
         RecordKind::Diagnosis | RecordKind::Order => 3,
         RecordKind::LabReport | RecordKind::Appointment | RecordKind::Immunization => 4,
     });
-    Ok(parcels)
 }
 
-/// What each entry cannot be without, and what it names: the parts of its record and the contents of its documents.
-fn items(entries: &[Entry], parcels: &[Parcel]) -> Vec<Item> {
-    let index = |id: &RecordId| entries.iter().position(|entry| entry.id == *id);
-    let mut contents: BTreeMap<RecordId, Vec<usize>> = BTreeMap::new();
-    let mut items: Vec<Item> = Vec::with_capacity(entries.len());
-    for parcel in parcels {
-        let there: Vec<usize> = parcel.record.body.attachments().filter_map(|id| index(&id)).collect();
-        if !there.is_empty() {
-            contents.insert(parcel.record.id, there);
-        }
-    }
-    for entry in entries {
-        let mut names = contents.get(&entry.record).cloned().unwrap_or_default();
-        if !entry.is_part {
-            let parts = entries.iter().enumerate();
-            let parts = parts.filter(|(_, part)| part.is_part && part.record == entry.record);
-            names.extend(parts.map(|(n, _)| n));
-        }
-        items.push(Item { depends_on: entry.depends_on.iter().filter_map(index).collect(), names });
-    }
-    items
+/// What each entry cannot be without, and what it speaks of.
+fn items(entries: &[Entry]) -> Vec<Item> {
+    let places: HashMap<RecordId, usize> = entries.iter().enumerate().map(|(n, e)| (e.id, n)).collect();
+    let earlier = |ids: &[RecordId], before: usize| {
+        ids.iter().filter_map(|id| places.get(id).copied()).filter(|place| *place < before).collect()
+    };
+    let item = |(n, entry): (usize, &Entry)| Item {
+        depends_on: earlier(&entry.depends_on, n),
+        names: earlier(&entry.names, n),
+    };
+    entries.iter().enumerate().map(item).collect()
 }
 
 /// The contents of the documents of `parcels` that the destination has never had. What it refused before is not sent again
