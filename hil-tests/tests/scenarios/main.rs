@@ -17,6 +17,7 @@ mod platform;
 mod queries;
 mod reload;
 mod rerun;
+mod results;
 mod strict;
 mod tls;
 mod vaccinations;
