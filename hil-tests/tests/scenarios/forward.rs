@@ -82,8 +82,9 @@ fn captures_go_on_byte_for_byte_and_tests_and_duplicates_do_not() {
     let ward = Ward::new(CAPTURES);
     let person = Person { name: "张弢".to_owned(), ..Person::numbered(1) };
     let (mut utf8, mut gb) = (Hospital::new("U", 1), Hospital::new("G", 2).in_gb18030("GB 18030-2000"));
-    let order = utf8.message("ORM^O01", &format!("{}\rORC|NW|1", person.pid()));
-    let messages = [utf8.adt("A01", &person), gb.report(&person, "1", "F", 3), order, gb.adt("A03", &person)];
+    let account = utf8.message("DFT^P03", &format!("{}\rFT1|1|1", person.pid()));
+    let messages =
+        [utf8.adt("A01", &person), gb.report(&person, "1", "F", 3), account, gb.adt("A03", &person)];
     ward.accept(&messages);
     ward.accept([&messages[0], &messages[2], &messages[2]]);
     let test = utf8.text("ADT^A08", "T1", "T", &person.pid());

@@ -247,8 +247,8 @@ fn training_messages_never_leave_and_unknown_kinds_are_kept() {
     let mut hospital = Hospital::new("T", 1);
     let text = hospital.text("ADT^A01", "T1", "T", &Person::numbered(1).pid());
     assert_eq!(house.fate(&("T1".to_owned(), text.into_bytes())), "test");
-    let order = hospital.message("ORM^O01", &Person::numbered(1).pid());
-    assert_eq!(house.fate(&order), "not-interpreted");
+    let account = hospital.message("DFT^P03", &Person::numbered(1).pid());
+    assert_eq!(house.fate(&account), "not-interpreted");
     assert_eq!(house.platform.seen().entries, 0);
 }
 

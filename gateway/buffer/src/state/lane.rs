@@ -30,6 +30,8 @@ pub struct LaneHead {
     pub class: u8,
     /// What goes next.
     pub head: DeliveryId,
+    /// How many wait in it, the head among them.
+    pub waiting: i64,
 }
 
 /// A lane in which something waits, or which is held.
@@ -131,7 +133,7 @@ impl Read<'_> {
         limit: usize,
     ) -> Result<Vec<LaneHead>, StateError> {
         self.all(READY, (destination, class, after.0, bounded(limit)), |row| {
-            Ok(LaneHead { lane: row.get(0)?, class, head: DeliveryId(row.get(1)?) })
+            Ok(LaneHead { lane: row.get(0)?, class, head: DeliveryId(row.get(1)?), waiting: row.get(2)? })
         })
     }
 }
@@ -157,7 +159,7 @@ const BEHIND: &str =
                       AND id > ?4 ORDER BY id LIMIT ?5";
 
 const READY: &str =
-    "SELECT lane, head FROM lane WHERE destination = ?1 AND class = ?2 AND head > ?3 AND held IS NULL
+    "SELECT lane, head, waiting FROM lane WHERE destination = ?1 AND class = ?2 AND head > ?3 AND held IS NULL
                      ORDER BY head LIMIT ?4";
 
 impl Tx<'_> {
@@ -334,7 +336,8 @@ mod tests {
             tx.move_lane(&lane(1), &lane(2), at(5))?;
             for id in all {
                 let heads = tx.ready_lanes(1, 0, DeliveryId(0), 10)?;
-                assert_eq!(heads, [LaneHead { lane: [2; 16], class: 0, head: id }]);
+                let heads: Vec<_> = heads.iter().map(|head| (head.lane, head.head)).collect();
+                assert_eq!(heads, [([2; 16], id)]);
                 tx.settle(
                     id,
                     &crate::Settled {

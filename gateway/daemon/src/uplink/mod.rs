@@ -207,8 +207,8 @@ impl Uplink {
                 if flying.values().any(|(_, id)| *id == head.head) || !schedule.start(head.lane, now) {
                     continue;
                 }
-                // With many at hand nothing lingers: what is settled makes room for the next.
-                let urgency = if schedule.in_flight() + ready.heads.len() >= BUSY {
+                // With many at hand, or more behind it in its lane, nothing lingers: what is settled makes room for the next.
+                let urgency = if head.waiting > 1 || schedule.in_flight() + ready.heads.len() >= BUSY {
                     Urgency::Now
                 } else {
                     Urgency::Soon

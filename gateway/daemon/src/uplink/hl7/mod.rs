@@ -278,7 +278,7 @@ impl Sender {
         &self,
         way: &Way,
         number: u16,
-        LaneHead { lane, class, head }: LaneHead,
+        LaneHead { lane, class, head, .. }: LaneHead,
     ) -> Result<(Vec<Parcel>, Vec<Letter>), StateError> {
         let limit = way.batch.max(1);
         let load = self.buffer.state().read(move |read| {
