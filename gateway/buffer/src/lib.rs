@@ -29,8 +29,8 @@ pub use space::Usage;
 pub use state::{
     Alarm, Binding, Conflict, DeadResource, Decision, Delivery, DeliveryFilter, DeliveryId, DeliveryState,
     Exception, ExceptionFilter, Health, Ident, Lane, LaneFilter, LaneHead, LaneKey, MAX_ROWS, NewDelivery,
-    Outcome, OutcomeKind, OutcomeKindError, Read, Receipt, RecordRef, RecordRow, SchemaError, Seen,
-    SegmentRow, SegmentState, Settled, SettledAs, State, StateError, Tx, Urgency, VERSION,
+    Outcome, OutcomeKind, OutcomeKindError, Read, Receipt, RecordRef, RecordRow, SchemaError, SegmentRow,
+    SegmentState, Settled, SettledAs, State, StateError, Tx, Urgency, VERSION,
 };
 
 /// Lets the calling thread, and those it starts, give way to threads that acknowledge captures. What waits in the buffer

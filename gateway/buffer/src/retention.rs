@@ -698,6 +698,6 @@ mod tests {
         });
         assert_eq!(site.pass(185 * DAY).audit, 0);
         assert_eq!(site.pass(186 * DAY).audit, 1);
-        assert_eq!(site.state.read(|read| read.seen(&feed("his"), b"1")), None);
+        assert_eq!(site.state.read(|read| read.seen(&feed("his"), b"1", [0; 16])), None);
     }
 }

@@ -62,7 +62,6 @@ pub use person::Ident;
 pub use receipt::Receipt;
 pub use record::RecordRow;
 pub use schema::{SchemaError, VERSION};
-pub use seen::Seen;
 pub use segment::{SegmentRow, SegmentState};
 pub use sent::DeadResource;
 pub use settle::{Settled, SettledAs};

@@ -5,26 +5,22 @@ use feed::{CaptureId, FeedName};
 use super::capture::capture;
 use super::{Read, StateError, Tx};
 
-/// An earlier capture with the same control id on the same feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// The earlier capture.
-    pub capture: CaptureId,
-    /// The keyed hash of its content: with other content it is no duplicate (contract 3).
-    pub content: [u8; 16],
-}
-
 impl Read<'_> {
-    /// The latest capture of `feed` with this control id, within the days that are kept.
+    /// The latest capture of `feed` with this control id and this content, within the days that are kept. With other
+    /// content it would be another message (contract 3), whatever came between.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn seen(&self, feed: &FeedName, control_id: &[u8]) -> Result<Option<Seen>, StateError> {
+    pub fn seen(
+        &self,
+        feed: &FeedName,
+        control_id: &[u8],
+        content: [u8; 16],
+    ) -> Result<Option<CaptureId>, StateError> {
         let hash = self.control_hash(feed, control_id);
         for day in self.all("SELECT day FROM seen_day ORDER BY day DESC", [], |row| row.get::<_, i64>(0))? {
-            let sql = format!("SELECT capture, content FROM seen_{day} WHERE hash = ?1");
-            let seen =
-                self.one(&sql, [hash], |row| Ok(Seen { capture: capture(row, 0)?, content: row.get(1)? }))?;
+            let sql = format!("SELECT capture FROM seen_{day} WHERE hash = ?1 AND content = ?2");
+            let seen = self.one(&sql, (hash, content), |row| capture(row, 0))?;
             if seen.is_some() {
                 return Ok(seen);
             }
@@ -61,7 +57,7 @@ impl Tx<'_> {
             .ok_or(StateError::UnknownSegment(capture.segment()))?;
         if self.execute("INSERT OR IGNORE INTO seen_day (day) VALUES (?1)", [day])? > 0 {
             self.batch(&format!(
-                "CREATE TABLE seen_{day} (hash INTEGER PRIMARY KEY, capture INTEGER NOT NULL, content BLOB NOT NULL) STRICT"
+                "CREATE TABLE seen_{day} (hash INTEGER NOT NULL, content BLOB NOT NULL, capture INTEGER NOT NULL, PRIMARY KEY (hash, content)) STRICT, WITHOUT ROWID"
             ))?;
         }
         let sql = format!("INSERT OR REPLACE INTO seen_{day} (hash, capture, content) VALUES (?1, ?2, ?3)");
@@ -92,16 +88,17 @@ mod tests {
             tx.open_segment(1, 100, crate::state::testing::at(0))?;
             tx.open_segment(2, 101, crate::state::testing::at(0))?;
             let (first, second) = (CaptureId::new(1, 1), CaptureId::new(2, 1));
+            let seen = |tx: &crate::Tx<'_>, name, content| tx.seen(&feed(name), b"42", [content; 16]);
             tx.see(&feed("his"), b"42", first, [1; 16])?;
-            assert_eq!(tx.seen(&feed("his"), b"42")?.map(|seen| seen.capture), Some(first));
-            assert_eq!(tx.seen(&feed("lis"), b"42")?, None);
+            assert_eq!(seen(tx, "his", 1)?, Some(first));
+            assert_eq!((seen(tx, "lis", 1)?, seen(tx, "his", 2)?), (None, None));
             tx.see(&feed("his"), b"42", second, [2; 16])?;
-            assert_eq!(
-                tx.seen(&feed("his"), b"42")?.map(|seen| (seen.capture, seen.content)),
-                Some((second, [2; 16]))
-            );
+            assert_eq!(seen(tx, "his", 2)?, Some(second));
+            assert_eq!(seen(tx, "his", 1)?, Some(first), "another message between them changes nothing");
+            tx.see(&feed("his"), b"42", CaptureId::new(2, 2), [1; 16])?;
+            assert_eq!(seen(tx, "his", 1)?, Some(CaptureId::new(2, 2)));
             assert!(tx.drop_seen(102)? && tx.drop_seen(102)? && !tx.drop_seen(102)?);
-            assert_eq!(tx.seen(&feed("his"), b"42")?, None);
+            assert_eq!(seen(tx, "his", 1)?, None);
             Ok(())
         });
     }
@@ -113,6 +110,6 @@ mod tests {
         let see = |tx: &mut crate::state::Tx<'_>| tx.see(&feed("his"), b"1", CaptureId::new(1, 1), [0; 16]);
         state.fail(move |tx| see(tx));
         state.write(see);
-        state.write(|tx| Ok(assert!(tx.seen(&feed("his"), b"1")?.is_some())));
+        state.write(|tx| Ok(assert!(tx.seen(&feed("his"), b"1", [0; 16])?.is_some())));
     }
 }

@@ -73,8 +73,7 @@ fn forward(tx: &mut Tx<'_>, rules: &Rules, item: &Marker) -> Result<(), StateErr
         return Ok(());
     }
     let key = [b"forwarded:", item.control_id.as_deref().unwrap_or_default().as_bytes()].concat();
-    let seen = tx.seen(&item.feed, &key)?.filter(|seen| seen.content == item.content);
-    let first = seen.map_or(item.id, |seen| seen.capture);
+    let first = tx.seen(&item.feed, &key, item.content)?.unwrap_or(item.id);
     tx.see(&item.feed, &key, first, item.content)?;
     let queued = deliveries_of(tx, first)?;
     for destination in rules.destinations.iter().filter(|to| to.captures && to.takes(&item.feed)) {
@@ -124,25 +123,25 @@ fn damaged(tx: &mut Tx<'_>, item: &Marker) -> Result<(), StateError> {
 /// sender's feed is rerun by sending it again.
 fn duplicate(tx: &mut Tx<'_>, rules: &Rules, item: &Marker) -> Result<bool, StateError> {
     let Some(control_id) = &item.control_id else { return Ok(false) };
-    let seen = tx.seen(&item.feed, control_id.as_bytes())?;
-    let Some(first) = seen.filter(|seen| seen.content == item.content && seen.capture != item.id) else {
+    let seen = tx.seen(&item.feed, control_id.as_bytes(), item.content)?;
+    let Some(first) = seen.filter(|first| *first != item.id) else {
         // The same number with other content is another message.
         tx.see(&item.feed, control_id.as_bytes(), item.id, item.content)?;
         return Ok(false);
     };
-    if tx.exception(first.capture)?.is_some_and(|first| came_to_nothing(&first.outcome)) {
-        tx.clear_exception(first.capture, item.received)?;
-        let earlier = Marker { id: first.capture, ..item.clone() };
+    if tx.exception(first)?.is_some_and(|first| came_to_nothing(&first.outcome)) {
+        tx.clear_exception(first, item.received)?;
+        let earlier = Marker { id: first, ..item.clone() };
         except(tx, &earlier, Outcome::Duplicate { of: item.id }, "sent-again", "")?;
         tx.see(&item.feed, control_id.as_bytes(), item.id, item.content)?;
         return Ok(false);
     }
-    for delivery in deliveries_of(tx, first.capture)? {
+    for delivery in deliveries_of(tx, first)? {
         if was_kept(rules, &delivery) {
             requeue(tx, &delivery, item.received)?;
         }
     }
-    except(tx, item, Outcome::Duplicate { of: first.capture }, "duplicate", "")?;
+    except(tx, item, Outcome::Duplicate { of: first }, "duplicate", "")?;
     Ok(true)
 }
 
