@@ -107,7 +107,8 @@ impl Read<'_> {
             link = expected;
         }
         let head = self.link(HEAD)?.unwrap_or(anchor);
-        if count == 0 && link != head {
+        // An audit that was deleted with its head, or an older one that was put back, is shorter than it was.
+        if count == 0 && (link != head || link.seq < self.ring().audit_floor()) {
             return Ok(Err(AuditBroken { at: link.seq + 1 }));
         }
         Ok(Ok((link, count)))
@@ -126,6 +127,11 @@ impl Read<'_> {
         let at = Timestamp::from_microsecond(row.at).map_err(|_| StateError::Damaged("audit entry"))?;
         let (reason, object) = (text(&row.reason)?, text(&row.object)?);
         Ok(AuditRow { seq: row.seq, entry: AuditEntry { who: row.who, what: row.what, reason, object, at } })
+    }
+
+    /// The number of the last entry; 0 where there is none.
+    pub(crate) fn audit_end(&self) -> Result<u64, StateError> {
+        Ok(self.link(HEAD)?.map_or(0, |head| head.seq))
     }
 
     fn link(&self, key: &str) -> Result<Option<Link>, StateError> {

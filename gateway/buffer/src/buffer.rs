@@ -162,6 +162,7 @@ impl Buffer {
             linger: options.linger,
             on_full: Box::new(move || space::give_reserve(&reserve)),
         })?;
+        ring.note_audit(state.read_blocking(|read| read.audit_end())?)?;
         // What was stuck in an earlier run is found again if it still is.
         state.run_blocking(Urgency::Soon, |tx| tx.clear_alarms(STUCK))?;
         let numbers = begun(&directory, &options, &ring, &state, now)?;

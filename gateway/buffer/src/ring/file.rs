@@ -73,6 +73,9 @@ pub(super) struct Stored {
     pub(super) segments: BTreeMap<u32, u32>,
     pub(super) last_segment: u32,
     pub(super) last_key: u32,
+    /// How long the audit was at the last start.
+    #[serde(default)]
+    pub(super) audit: u64,
 }
 
 impl Stored {

@@ -169,6 +169,22 @@ impl Ring {
         self.change(|_, _| Ok(()))
     }
 
+    /// The last entry of the audit at the last start: there can be no fewer.
+    pub(crate) fn audit_floor(&self) -> u64 {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).stored.audit
+    }
+
+    /// Remembers, outside of the database, how long the audit is; durable when this returns.
+    pub(crate) fn note_audit(&self, entry: u64) -> Result<(), RingError> {
+        if entry <= self.audit_floor() {
+            return Ok(());
+        }
+        self.change(|inner, _| {
+            inner.stored.audit = entry;
+            Ok(())
+        })
+    }
+
     fn change<T>(
         &self,
         change: impl FnOnce(&mut Inner, &SystemRandom) -> Result<T, RingError>,
