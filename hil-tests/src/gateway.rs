@@ -13,19 +13,28 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Names the file that holds by how many seconds the gateway's clock is off, read whenever it tells the time.
+/// Names the file that holds by how many seconds the gateway's clock is off, how many have passed that have not, and
+/// whether the clock is in step (1 or 0); read whenever it tells the time.
 const CLOCK: &str = "HIL_CLOCK";
 
 /// The gateway's own program, with a clock that tests can set.
 pub fn process(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let clock: daemon::Clock = match std::env::var_os(CLOCK) {
-        None => daemon::clock::system(),
-        Some(path) => Arc::new(move || {
-            let off = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-            Timestamp::now() + SignedDuration::from_secs(off)
-        }),
-    };
-    daemon::cli::main_with(args, clock)
+    let mut time = daemon::clock::system();
+    if let Some(path) = std::env::var_os(CLOCK) {
+        let read = move || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let mut parts = text.split_whitespace().map(|part| part.parse::<i64>().unwrap_or(0));
+            (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(1))
+        };
+        let (off, passed, in_step) = (read.clone(), read.clone(), read);
+        let uptime = time.uptime;
+        time = daemon::Time {
+            clock: Arc::new(move || Timestamp::now() + SignedDuration::from_secs(off().0)),
+            uptime: Arc::new(move || uptime() + Duration::from_secs(passed().1.unsigned_abs())),
+            in_step: Arc::new(move || in_step().2 != 0),
+        };
+    }
+    daemon::cli::main_with(args, time)
 }
 
 /// How long anything of the gateway may take before a test gives up.
@@ -38,6 +47,8 @@ pub struct Gateway {
     child: Option<Child>,
     /// The port of each feed, in the order they were named.
     pub ports: Vec<u16>,
+    /// Where it tells systemd how it is, from its next start on.
+    pub notify: Option<PathBuf>,
 }
 
 /// What a gateway is configured with.
@@ -80,7 +91,7 @@ impl Gateway {
     pub fn new(program: &str, setup: &Setup<'_>) -> Self {
         let dir = tempfile::Builder::new().prefix("hgw").tempdir().unwrap();
         let ports: Vec<u16> = setup.feeds.iter().map(|_| free_port()).collect();
-        let mut gateway = Self { program: PathBuf::from(program), dir, child: None, ports };
+        let mut gateway = Self { program: PathBuf::from(program), dir, child: None, ports, notify: None };
         gateway.configure(setup);
         assert!(gateway.cli(&["keys", "create", "--file", gateway.path("key").to_str().unwrap()]).is_ok());
         gateway
@@ -109,9 +120,16 @@ impl Gateway {
         fs::write(self.path("gateway.toml"), text).unwrap();
     }
 
-    /// Sets its clock off by so many seconds from now on.
+    /// Sets its clock off by so many seconds from now on, as somebody would who steps it.
     pub fn clock_off(&self, seconds: i64) {
-        fs::write(self.path("clock"), seconds.to_string()).unwrap();
+        self.time(seconds, 0, true);
+    }
+
+    /// Sets its clock off by so many seconds, of which so many have passed, and says whether it is in step.
+    pub fn time(&self, off: i64, passed: i64, in_step: bool) {
+        fs::write(self.path("clock.new"), format!("{off} {passed} {}", u8::from(in_step))).unwrap();
+        // At once: half a file would be another time.
+        fs::rename(self.path("clock.new"), self.path("clock")).unwrap();
     }
 
     /// A file in the gateway's directory.
@@ -140,8 +158,12 @@ impl Gateway {
     /// Starts it without waiting.
     pub fn spawn(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let mut command = self.command();
+        if let Some(socket) = &self.notify {
+            command.env("NOTIFY_SOCKET", socket);
+        }
         let child =
-            self.command().arg("run").stderr(log).stdout(Stdio::null()).stdin(Stdio::null()).spawn().unwrap();
+            command.arg("run").stderr(log).stdout(Stdio::null()).stdin(Stdio::null()).spawn().unwrap();
         self.child = Some(child);
     }
 

@@ -17,7 +17,7 @@ mod table;
 pub mod tls;
 pub mod uplink;
 
-pub use clock::Clock;
+pub use clock::{Clock, Time};
 pub use silence::{Hours, Silence};
 
 /// The version of this program.

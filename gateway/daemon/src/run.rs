@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use buffer::{Buffer, Health, IntakeHealth, OpenError, Options, Urgency};
+use buffer::{Buffer, ClockTrust, Health, IntakeHealth, OpenError, Options, Urgency};
 use feed::{Answers, CaptureId, FeedName, Outcomes};
 use hl7::sequence::Sequence;
 use io::Stats;
@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::certificates::Certificates;
+use crate::clock::Watch;
 use crate::config::{Config, ConfigError, Content, Destination, Feed, Hl7v2, Mode, Profile};
 use crate::notify::{ROUND, Watchdog, tell};
 use crate::queries::Index;
@@ -27,7 +28,7 @@ use crate::silence::Silences;
 use crate::supervise::{Place, Supervisor};
 use crate::tls::{self, TlsError};
 use crate::uplink::{self, Uplink, Way, WayError};
-use crate::{Clock, chain, check, clock, control};
+use crate::{Clock, Time, chain, check, control};
 
 /// A disk that has not failed for so long is no longer alarmed.
 const DISK_WELL: Duration = Duration::from_secs(24 * 3600);
@@ -114,6 +115,9 @@ pub(crate) struct Shown {
     pub(crate) buffer: Buffer,
     pub(crate) operations: Operations,
     pub(crate) clock: Clock,
+    pub(crate) time: Time,
+    /// Whether the clock can be believed.
+    pub(crate) watch: Mutex<Watch>,
     pub(crate) started: Timestamp,
     pub(crate) config: Mutex<Arc<Config>>,
     pub(crate) feeds: Mutex<BTreeMap<FeedName, Arc<Stats>>>,
@@ -131,7 +135,8 @@ pub(crate) struct Shown {
 ///
 /// # Errors
 /// When it cannot start; once it runs, only when the state is beyond help.
-pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Handle) -> Result<(), RunError> {
+pub async fn run(config: Config, path: Option<PathBuf>, time: Time, work: Handle) -> Result<(), RunError> {
+    let clock = time.clock.clone();
     let started = clock();
     let begun = Instant::now();
     let kek = check::key(&config)?;
@@ -147,7 +152,14 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         id_key: buffer.ring().id_key(),
     };
     // What fell in an earlier run is running anew.
-    buffer.state().run(Urgency::Soon, |tx| tx.clear_alarms("restarted")).await?;
+    buffer
+        .state()
+        .run(Urgency::Soon, |tx| {
+            tx.clear_alarms("restarted")?;
+            // Doubt counts from the start.
+            tx.clear_alarms("clock-doubtful")
+        })
+        .await?;
     let numbers = numbers(&buffer, &config, started).await?;
     let (rules, rules_seen) = watch::channel(Arc::new(rules(&config, &buffer, &numbers)));
     let (applied, fates) = watch::channel(CaptureId::ZERO);
@@ -164,6 +176,8 @@ pub async fn run(config: Config, path: Option<PathBuf>, clock: Clock, work: Hand
         buffer: buffer.clone(),
         operations,
         clock: clock.clone(),
+        watch: Mutex::new(Watch::new(&time, config.site.clock_trusted)),
+        time,
         started,
         config: Mutex::new(Arc::new(config.clone())),
         feeds: Mutex::default(),
@@ -325,8 +339,11 @@ impl Gateway {
         let (buffer, shown) = (buffer.clone(), self.shown.clone());
         let (certificates, silences) = (self.certificates.clone(), self.silences.clone());
         self.work.spawn_blocking(move || {
-            let vouched = lock(&shown.config).site.clock_trusted;
-            match buffer.maintain((shown.clock)(), clock::trust(vouched)) {
+            let trust = watch_clock(&shown).unwrap_or_else(|error| {
+                log::warn!("the clock: {error}");
+                ClockTrust::Doubtful
+            });
+            match buffer.maintain((shown.clock)(), trust) {
                 Ok(maintained) => *lock(&shown.usage) = maintained.usage,
                 Err(error) => log::warn!("maintenance: {}", chain(&error)),
             }
@@ -620,6 +637,38 @@ fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> R
         ring: buffer.ring().clone(),
         id_key: buffer.ring().id_key(),
     }
+}
+
+/// Looks whether the clock can be believed, and alarms one that cannot for long: nothing is destroyed meanwhile.
+fn watch_clock(shown: &Shown) -> Result<ClockTrust, buffer::StateError> {
+    const ALARM: &str = "clock";
+    let vouched = lock(&shown.config).site.clock_trusted;
+    let (before, standing, alarming) = {
+        let mut watch = lock(&shown.watch);
+        let before = (watch.standing(), watch.is_alarming());
+        (before, watch.look(&shown.time, vouched), watch.is_alarming())
+    };
+    if standing != before.0 {
+        log::info!("the clock is {} now", standing.word());
+    }
+    let (state, now) = (shown.buffer.state(), (shown.clock)());
+    match (before.1, alarming) {
+        (false, true) => {
+            log::warn!(
+                "the clock cannot be believed ({}): nothing is destroyed, the buffer fills",
+                standing.word()
+            );
+            let word = standing.word();
+            state.run_blocking(Urgency::Soon, move |tx| {
+                tx.raise_alarm(ALARM, "clock-doubtful", word.as_bytes(), now)
+            })?;
+        }
+        (true, false) => {
+            state.run_blocking(Urgency::Soon, |tx| tx.clear_alarm(ALARM))?;
+        }
+        _ => {}
+    }
+    Ok(standing.trust())
 }
 
 /// Looks which feeds have been silent for too long.

@@ -378,3 +378,41 @@ fn the_limit_of_a_partition_does_not_shrink_by_what_the_buffer_holds() {
     assert!(limit.abs_diff(empty) < 8 << 20, "{empty} when it was empty, {limit} now");
     gateway.stop();
 }
+
+#[test]
+fn nothing_is_destroyed_by_a_clock_that_was_stepped_or_that_nothing_keeps_in_step() {
+    const WEEK: i64 = 8 * 86_400;
+    let mut house = House::new();
+    let toml = house.gateway.path("gateway.toml");
+    let text = fs::read_to_string(&toml).unwrap().replace("clock = \"trusted\"", "clock = \"synchronised\"");
+    fs::write(&toml, text).unwrap();
+    let mut hospital = Hospital::new("T", 1);
+    assert_eq!(house.fate(&hospital.adt("A01", &Person::numbered(1))), "delivered");
+    // The segment ends, so that it could go.
+    house.gateway.stop();
+    house.gateway.start();
+    let clock = |gateway: &Gateway, word: &str| gateway.json(&["status"])["clock"] == word;
+    let alarmed = |gateway: &Gateway| {
+        let status = gateway.json(&["status"]);
+        status["alarms"].as_array().unwrap().iter().any(|alarm| alarm["code"] == "clock-doubtful")
+    };
+    let there = |gateway: &Gateway| gateway.path("data/seg/00000001.db").exists();
+    house.gateway.wait_for("the ended segment is closed", |gateway| {
+        let db = Connection::open(gateway.path("data/state.db")).unwrap();
+        let open = "SELECT count(*) FROM segment WHERE state = 0";
+        db.query_row(open, [], |row| row.get::<_, u32>(0)).is_ok_and(|open| open == 1)
+    });
+    assert!(clock(&house.gateway, "synchronised"));
+
+    house.gateway.clock_off(WEEK);
+    house.gateway.wait_for("the step is noticed", |gateway| clock(gateway, "stepped"));
+    assert!(there(&house.gateway) && !alarmed(&house.gateway));
+    // Time passes, and nothing keeps it in step any more.
+    house.gateway.time(WEEK + 7200, 7200, false);
+    house.gateway.wait_for("it is doubtful", |gateway| clock(gateway, "unsynchronised"));
+    house.gateway.wait_for("somebody hears of it", alarmed);
+    assert!(there(&house.gateway));
+    house.gateway.time(WEEK + 7200, 7200, true);
+    house.gateway.wait_for("what was delivered a week ago goes", |gateway| !there(gateway));
+    assert!(!alarmed(&house.gateway));
+}

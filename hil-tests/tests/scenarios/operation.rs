@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use hil_tests::gateway::{Gateway, LIVE, Setup, destination};
 use hil_tests::hospital::{Dice, Hospital, Person};
 use hil_tests::mllp::Sender;
 use hil_tests::platform::Embedded;
+use rusqlite::Connection;
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
@@ -65,7 +67,13 @@ fn a_wrong_key_and_a_missing_ring_never_make_a_second_empty_gateway() {
     gateway.spawn();
     assert_eq!(gateway.exit_code(), 2);
     assert!(gateway.log().contains("the key does not open this buffer"), "{}", gateway.log());
+    fs::remove_file(gateway.path("key")).unwrap();
+    gateway.spawn();
+    assert_eq!(gateway.exit_code(), 2);
+    assert!(gateway.log().contains("there is no key at"), "{}", gateway.log());
+    assert!(!gateway.path("key").exists(), "no other key is made where there are data");
     fs::write(gateway.path("key"), key).unwrap();
+    fs::set_permissions(gateway.path("key"), fs::Permissions::from_mode(0o600)).unwrap();
     let data = gateway.path("data");
     for copy in ["keys.0", "keys.1"] {
         fs::rename(data.join(copy), gateway.path(copy)).unwrap();
@@ -176,9 +184,15 @@ fn killed_a_hundred_times_under_load_it_loses_nothing_and_sends_nothing_twice() 
             })
             .collect();
         let mut dice = Dice::new(11);
-        for _ in 0..kills {
-            gateway.start();
-            std::thread::sleep(Duration::from_millis(dice.below(120) as u64));
+        for n in 0..kills {
+            // Every fourth time it dies while it recovers from the time before.
+            if n % 4 == 3 {
+                gateway.spawn();
+                std::thread::sleep(Duration::from_millis(dice.below(60) as u64));
+            } else {
+                gateway.start();
+                std::thread::sleep(Duration::from_millis(dice.below(120) as u64));
+            }
             gateway.kill();
         }
         gateway.start();
@@ -202,7 +216,70 @@ fn killed_a_hundred_times_under_load_it_loses_nothing_and_sends_nothing_twice() 
         platform.resources("DiagnosticReport").iter().map(|r| r["identifier"].to_string()).collect();
     assert_eq!(reports.len(), platform.resources("DiagnosticReport").len());
     assert!(gateway.cli(&["audit", "verify"]).is_ok());
+    gateway.wait_for("the ended segments are closed", |gateway| {
+        let db = Connection::open(gateway.path("data/state.db")).unwrap();
+        let open = "SELECT count(*) FROM segment WHERE state = 0";
+        db.query_row(open, [], |row| row.get::<_, u32>(0)).is_ok_and(|open| open == 1)
+    });
+    gateway.stop();
+    whole(&gateway.path("data"));
     println!("{} acknowledged over {kills} kills", acknowledged.len());
+}
+
+/// Every database is whole, and every closed segment is what it was when it was closed.
+fn whole(data: &Path) {
+    let check = |path: &Path| {
+        let db = Connection::open(path).unwrap();
+        let found: String = db.query_row("PRAGMA quick_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, "ok", "{}", path.display());
+        db
+    };
+    let state = check(&data.join("state.db"));
+    let mut rows = state.prepare("SELECT no, digest FROM segment WHERE state = 1").unwrap();
+    let closed: Vec<(u32, Vec<u8>)> =
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    assert!(!closed.is_empty());
+    for (no, digest) in closed {
+        let path = data.join(format!("seg/{no:08}.db"));
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(
+            ring::digest::digest(&ring::digest::SHA256, &bytes).as_ref(),
+            digest,
+            "{}",
+            path.display()
+        );
+        check(&path);
+    }
+}
+
+#[test]
+fn systemd_hears_when_it_is_ready_that_it_lives_when_it_reloads_and_when_it_stops() {
+    let mut gateway = Gateway::new(PROGRAM, &Setup::default());
+    let socket = UnixDatagram::bind(gateway.path("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let hear = |wanted: &str| {
+        let mut bytes = [0; 4096];
+        loop {
+            let length = socket.recv(&mut bytes).expect(wanted);
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if text.lines().any(|line| line == wanted) {
+                return text;
+            }
+        }
+    };
+    gateway.notify = Some(gateway.path("notify"));
+    gateway.spawn();
+    assert!(hear("READY=1").contains("STATUS=listening"));
+    for _ in 0..3 {
+        hear("WATCHDOG=1");
+    }
+    assert_eq!(Sender::connect(gateway.ports[0]).map(drop).ok(), Some(()), "it listens when it says so");
+    gateway.signal(Signal::HUP);
+    assert!(hear("RELOADING=1").contains("MONOTONIC_USEC="));
+    hear("READY=1");
+    gateway.signal(Signal::TERM);
+    hear("STOPPING=1");
+    gateway.stop();
 }
 
 /// Sends until told to stop, again what was not acknowledged; gives what was.

@@ -19,7 +19,7 @@ use tokio::runtime::Builder;
 
 use crate::config::{Config, ConfigError, KeySource};
 use crate::run::{self, RunError};
-use crate::{Clock, chain, check, clock};
+use crate::{Time, chain, check, clock};
 use client::{Client, ClientError};
 use words::{Audit, Captures, Cli, Command, Deliveries, Keys, Page, Persons};
 
@@ -54,10 +54,10 @@ pub fn main() -> ExitCode {
     main_with(std::env::args_os(), clock::system())
 }
 
-/// [`main`] with these arguments, the first of which is the program's name, and this clock.
-pub fn main_with(args: impl IntoIterator<Item = std::ffi::OsString>, clock: Clock) -> ExitCode {
+/// [`main`] with these arguments, the first of which is the program's name, and this time.
+pub fn main_with(args: impl IntoIterator<Item = std::ffi::OsString>, time: Time) -> ExitCode {
     let cli = Cli::parse_from(args);
-    match command(cli, clock) {
+    match command(cli, time) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble::Failed(why)) => {
             print::error(&why);
@@ -70,9 +70,9 @@ pub fn main_with(args: impl IntoIterator<Item = std::ffi::OsString>, clock: Cloc
     }
 }
 
-fn command(cli: Cli, clock: Clock) -> Result<(), Trouble> {
+fn command(cli: Cli, time: Time) -> Result<(), Trouble> {
     match cli.command {
-        Command::Run => return run(cli.config.as_deref(), clock),
+        Command::Run => return run(cli.config.as_deref(), time),
         Command::Check => return check_command(&cli),
         Command::Keys(Keys::Create { file }) => return create_key(&file),
         _ => {}
@@ -199,7 +199,7 @@ fn query(page: &Page, more: &[(&str, Option<String>)]) -> String {
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
-fn run(path: Option<&Path>, clock: Clock) -> Result<(), Trouble> {
+fn run(path: Option<&Path>, time: Time) -> Result<(), Trouble> {
     crate::log::start(LevelFilter::Info);
     // Whatever this process makes is its own user's alone: databases, logs of databases, directories, sockets.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
@@ -224,7 +224,7 @@ fn run(path: Option<&Path>, clock: Clock) -> Result<(), Trouble> {
     };
     // Senders are answered by threads of their own; everything else gives way to them.
     let (door, work) = (runtime("door", || {})?, runtime("work", buffer::give_way)?);
-    let ended = door.block_on(run::run(config, path, clock, work.handle().clone()));
+    let ended = door.block_on(run::run(config, path, time, work.handle().clone()));
     // Everything that has to be finished is; what still runs was made to end and did not.
     work.shutdown_timeout(LAST);
     door.shutdown_timeout(LAST);

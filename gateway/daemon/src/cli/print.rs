@@ -43,6 +43,7 @@ pub(super) fn status(value: &Value) {
         text(&buffer["state"]),
         text(&buffer["key"]),
     );
+    println!("clock    {}", text(&value["clock"]));
     println!("refine   {} of {}", text(&value["refine"]["refined"]), text(&value["refine"]["committed"]));
     println!();
     feeds(value);

@@ -110,6 +110,7 @@ async fn status(State(shown): State<Held>) -> Answer {
     }
     Ok(Json(json!({
         "version": crate::VERSION,
+        "clock": lock(&shown.watch).standing().word(),
         "started": shown.started,
         "site": { "organization": config.site.organization, "device": config.site.device },
         "buffer": {
