@@ -28,9 +28,10 @@ pub use segment::{Health as IntakeHealth, ReadError, Stored};
 pub use space::Usage;
 pub use state::{
     Alarm, Binding, Conflict, DeadResource, Decision, Delivery, DeliveryFilter, DeliveryId, DeliveryState,
-    Exception, ExceptionFilter, Health, Ident, Lane, LaneFilter, LaneHead, LaneKey, MAX_ROWS, NewDelivery,
-    Outcome, OutcomeKind, OutcomeKindError, Read, Receipt, RecordRef, RecordRow, SchemaError, SegmentRow,
-    SegmentState, Settled, SettledAs, State, StateError, Tx, Urgency, VERSION,
+    Exception, ExceptionFilter, Health, Ident, Lane, LaneFilter, LaneHead, LaneKey, MAX_ROWS, Made, Mapping,
+    NewDelivery, Outcome, OutcomeKind, OutcomeKindError, Read, Receipt, RecordRef, RecordRow, SchemaError,
+    SegmentRow, SegmentState, Sent, Settled, SettledAs, State, StateError, Tx, UNMAPPED, Unmapped, Urgency,
+    VERSION,
 };
 
 /// Lets the calling thread, and those it starts, give way to threads that acknowledge captures. What waits in the buffer

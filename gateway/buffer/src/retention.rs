@@ -464,6 +464,7 @@ mod tests {
             status: 0,
             current: false,
             expires: None,
+            maps: String::new(),
             content: b"content".to_vec(),
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use buffer::Kek;
 
 use crate::chain;
+use crate::codes::Library;
 use crate::config::{Config, KeySource, Mode};
 use crate::uplink::Way;
 
@@ -35,6 +36,9 @@ pub(crate) fn check(config: &Config, held: &[std::net::SocketAddr]) -> Findings 
         if let Some(Err(error)) = feed.tls.as_ref().map(crate::tls::server) {
             faults.push(format!("feed {}: {}", feed.name, chain(&error)));
         }
+    }
+    if let Err(told) = Library::read(config) {
+        faults.extend(told);
     }
     for destination in &config.destinations {
         if let Err(error) = Way::check(destination) {

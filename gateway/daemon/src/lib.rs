@@ -4,6 +4,7 @@ mod certificates;
 mod check;
 pub mod cli;
 pub mod clock;
+mod codes;
 pub mod config;
 mod control;
 mod log;

@@ -20,10 +20,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::certificates::Certificates;
 use crate::clock::Watch;
+use crate::codes::Library;
 use crate::config::{Config, ConfigError, Content, Destination, Feed, Hl7v2, Mode, Profile};
 use crate::notify::{ROUND, Watchdog, tell};
 use crate::queries::Index;
-use crate::refine::{DestinationRules, Fates, FeedRules, Operations, Refine, Rules};
+use crate::refine::{DestinationRules, Fates, FeedRules, Operations, REVISION, Refine, Rules};
 use crate::silence::Silences;
 use crate::supervise::{Place, Supervisor};
 use crate::tls::{self, TlsError};
@@ -46,6 +47,9 @@ pub enum RunError {
     /// The key of the buffer is not to be had.
     #[error("[buffer] key")]
     Key(#[from] buffer::KekError),
+    /// The code maps have faults.
+    #[error("the code maps have faults:\n{}", .0.join("\n"))]
+    Codes(Vec<String>),
     /// The buffer does not open.
     #[error("the buffer does not open")]
     Buffer(#[from] OpenError),
@@ -125,7 +129,9 @@ pub(crate) struct Shown {
     pub(crate) sequences: Mutex<BTreeMap<FeedName, Arc<tokio::sync::Mutex<Sequence>>>>,
     pub(crate) destinations: Mutex<BTreeMap<String, Arc<Mutex<uplink::Status>>>>,
     pub(crate) usage: Mutex<buffer::Usage>,
+    /// What is rendered with, without the maps of a destination.
     pub(crate) site: render::fhir::Site,
+    pub(crate) codes: Mutex<Arc<Library>>,
     /// Where the configuration can be read again.
     pub(crate) reload: Arc<Notify>,
 }
@@ -140,6 +146,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, time: Time, work: Handle
     let started = clock();
     let begun = Instant::now();
     let kek = check::key(&config)?;
+    let codes = Arc::new(Library::read(&config).map_err(RunError::Codes)?);
     // Listening comes first: a port that is taken leaves no trace on the disk.
     let mut listeners = BTreeMap::new();
     for feed in &config.feeds {
@@ -149,6 +156,8 @@ pub async fn run(config: Config, path: Option<PathBuf>, time: Time, work: Handle
     let site = render::fhir::Site {
         organization: config.site.organization.clone(),
         name: config.site.name.clone(),
+        device: config.site.device.clone(),
+        codes: Arc::default(),
         id_key: buffer.ring().id_key(),
     };
     // What fell in an earlier run is running anew.
@@ -161,7 +170,8 @@ pub async fn run(config: Config, path: Option<PathBuf>, time: Time, work: Handle
         })
         .await?;
     let numbers = numbers(&buffer, &config, started).await?;
-    let (rules, rules_seen) = watch::channel(Arc::new(rules(&config, &buffer, &numbers)));
+    let revision = begin_mapping(&buffer, &config, &codes, started).await?;
+    let (rules, rules_seen) = watch::channel(Arc::new(rules(&config, &codes, revision, &buffer, &numbers)));
     let (applied, fates) = watch::channel(CaptureId::ZERO);
     let applied = Arc::new(applied);
     let (committed, enqueued, reload) =
@@ -185,6 +195,7 @@ pub async fn run(config: Config, path: Option<PathBuf>, time: Time, work: Handle
         destinations: Mutex::default(),
         usage: Mutex::new(buffer.usage().unwrap_or_default()),
         site: site.clone(),
+        codes: Mutex::new(codes),
         reload: reload.clone(),
     });
     let mut gateway = Gateway {
@@ -440,8 +451,11 @@ impl Gateway {
         if before.buffer != config.buffer || before.site.organization != config.site.organization {
             log::warn!("[buffer] and site.organization are taken at the next start");
         }
+        let codes = Arc::new(Library::read(&config).map_err(RunError::Codes)?);
         let numbers = numbers(&self.shown.buffer, &config, (self.shown.clock)()).await?;
-        self.rules.send_replace(Arc::new(rules(&config, &self.shown.buffer, &numbers)));
+        let revision = begin_mapping(&self.shown.buffer, &config, &codes, (self.shown.clock)()).await?;
+        self.rules.send_replace(Arc::new(rules(&config, &codes, revision, &self.shown.buffer, &numbers)));
+        *lock(&self.shown.codes) = codes;
         let gone: Vec<FeedName> = self
             .feeds
             .iter()
@@ -568,7 +582,9 @@ impl Gateway {
         config: &Config,
         numbers: &BTreeMap<String, u16>,
     ) -> Result<uplink::Settings, RunError> {
-        let way = Way::new(destination, config, &self.site)
+        let codes = lock(&self.shown.codes).of_destination(destination);
+        let site = render::fhir::Site { codes, ..self.site.clone() };
+        let way = Way::new(destination, config, &site)
             .map_err(|source| RunError::Destination { name: destination.name.clone(), source })?;
         Ok(uplink::Settings {
             name: destination.name.clone(),
@@ -607,7 +623,39 @@ async fn numbers(
     Ok(intern.await?)
 }
 
-fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> Rules {
+/// The number of the mapping that is in force from now on. What the maps have come to cover is no debt any more.
+async fn begin_mapping(
+    buffer: &Buffer,
+    config: &Config,
+    codes: &Library,
+    now: Timestamp,
+) -> Result<u32, RunError> {
+    let maps = codes.words(config);
+    let begin = buffer.state().run(Urgency::Now, move |tx| tx.begin_mapping(REVISION, &maps, now));
+    let revision = begin.await?;
+    let mut after = 0;
+    loop {
+        let page =
+            buffer.state().read(move |read| read.unmapped(None, None, after, buffer::MAX_ROWS)).await?;
+        let Some(last) = page.last() else { return Ok(revision) };
+        after = last.id;
+        let paid: Vec<i64> = page.iter().filter(|row| codes.pays(config, row)).map(|row| row.id).collect();
+        if !paid.is_empty() {
+            let drop = buffer
+                .state()
+                .run(Urgency::Now, move |tx| paid.iter().try_for_each(|id| tx.drop_unmapped(*id)));
+            drop.await?;
+        }
+    }
+}
+
+fn rules(
+    config: &Config,
+    codes: &Library,
+    revision: u32,
+    buffer: &Buffer,
+    numbers: &BTreeMap<String, u16>,
+) -> Rules {
     let feeds = config.feeds.iter().map(|feed| {
         let context = interpret::Context {
             feed: feed.name.clone(),
@@ -615,6 +663,7 @@ fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> R
             identifiers: feed.identifiers.clone(),
             dummy: feed.dummy.clone(),
             numbers: feed.numbers.clone(),
+            codes: codes.of_feed(&feed.codes),
         };
         let live = feed.mode == Mode::Live;
         (
@@ -627,6 +676,7 @@ fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> R
             number: *numbers.get(&destination.name)?,
             live: destination.mode == Mode::Live,
             kinds: destination.records.clone(),
+            codes: codes.of_destination(destination),
             captures: matches!(destination.profile, Profile::Hl7v2(Hl7v2 { content: Content::Captures, .. })),
             feeds: destination.feeds.clone(),
         })
@@ -634,6 +684,7 @@ fn rules(config: &Config, buffer: &Buffer, numbers: &BTreeMap<String, u16>) -> R
     Rules {
         feeds: feeds.collect(),
         destinations: destinations.collect(),
+        revision,
         ring: buffer.ring().clone(),
         id_key: buffer.ring().id_key(),
     }

@@ -1,10 +1,11 @@
 //! What a feed's configuration says about its messages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use feed::FeedName;
 use jiff::tz::TimeZone;
-use model::{Document, Number, NumberKind, PersonName, Scope, Scoping};
+use model::{CodeKind, Document, Hit, MapSet, Number, NumberKind, PersonName, Scope, Scoping};
 
 /// What a feed's configuration says about its messages.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Context {
     pub dummy: BTreeSet<String>,
     /// The scopes of business numbers.
     pub numbers: Numbers,
+    /// What its codes become.
+    pub codes: Arc<MapSet>,
 }
 
 /// What an identifier is.
@@ -66,15 +69,50 @@ impl Default for Numbers {
     }
 }
 
+impl Meaning {
+    /// Reads `resident-id`, `health-code`, the name of a document, `mother`, `temporary`, or the name of an authority.
+    pub fn read(text: &str) -> Self {
+        match text {
+            "resident-id" => Self::ResidentId,
+            "health-code" => Self::HealthCode,
+            "mother" => Self::Mother,
+            "temporary" => Self::Temporary,
+            other => match Document::from_name(other) {
+                Some(document) => Self::Document(document),
+                None => Self::Authority(other.to_owned()),
+            },
+        }
+    }
+}
+
 impl Context {
     /// What there is to say about a source of which nothing is configured.
     pub fn bare(feed: FeedName, zone: TimeZone) -> Self {
-        Self { feed, zone, identifiers: BTreeMap::new(), dummy: BTreeSet::new(), numbers: Numbers::default() }
+        Self {
+            feed,
+            zone,
+            identifiers: BTreeMap::new(),
+            dummy: BTreeSet::new(),
+            numbers: Numbers::default(),
+            codes: Arc::default(),
+        }
     }
 
     /// Whether a name says that nobody knows it.
     pub(crate) fn is_unknown(&self, name: &PersonName) -> bool {
         name.is_unknown() || self.dummy.contains(&name.folded())
+    }
+
+    /// What the configuration or a map says that an identifier is, by its type (CX.5) or its authority (CX.4).
+    pub(crate) fn meaning(&self, key: &str) -> Option<Meaning> {
+        let mapped = || self.identifier_row(key).map(|hit| Meaning::read(&hit.row.target_code));
+        self.identifiers.get(key).cloned().or_else(mapped)
+    }
+
+    /// The row of a map that says what an identifier is.
+    pub(crate) fn identifier_row(&self, key: &str) -> Option<Hit<'_>> {
+        let hits = self.codes.find(CodeKind::Identifier, None, key, None);
+        hits.into_iter().find(|hit| hit.row.target_system.is_empty())
     }
 
     /// A business number in its space: the configured one, else the assigning authority, else the feed. None for dummies.

@@ -162,6 +162,22 @@ pub(crate) fn coded(repetition: Repetition<'_>) -> Option<Coded> {
     (!coded.is_empty()).then_some(coded)
 }
 
+/// A unit (OBX-6). Laboratories write `10^9/L` without escaping the `^`, which cuts it in two: it is put together again.
+pub(crate) fn unit(repetition: Repetition<'_>) -> Option<Coded> {
+    let part = |n| text(repetition.component(n));
+    match (part(1), part(2)) {
+        (Some(base), Some(power)) if is_ten(&base) && power.starts_with(|c: char| c.is_ascii_digit()) => {
+            Some(Coded::of(&format!("{base}^{power}"), None, None))
+        }
+        _ => coded(repetition),
+    }
+}
+
+/// `10`, with or without a sign of multiplication before it.
+fn is_ten(text: &str) -> bool {
+    text.strip_suffix("10").is_some_and(|sign| matches!(sign, "" | "x" | "X" | "*" | "\u{d7}"))
+}
+
 /// A number (EI or CM): the value, and the authority in the second component.
 pub(crate) fn number(field: Hl7Field<'_>, kind: NumberKind, context: &Context) -> Option<Number> {
     let first = field.first();

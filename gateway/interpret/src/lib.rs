@@ -83,7 +83,18 @@ pub fn hl7(message: &Message, context: &Context) -> Interpretation {
         }
         _ => return Interpretation::NotInterpreted { trigger: trigger_name(code, event) },
     };
-    interpreted.map_or_else(Interpretation::Quarantine, Interpretation::Changes)
+    let translated =
+        interpreted.map(|changes| changes.into_iter().map(|change| translated(change, context)).collect());
+    translated.map_or_else(Interpretation::Quarantine, Interpretation::Changes)
+}
+
+/// The change with what the feed's code maps add.
+fn translated(mut change: Change, context: &Context) -> Change {
+    if !context.codes.maps().is_empty() {
+        let day = change.day();
+        change.codes_mut(&mut |kind, coded| context.codes.translate(kind, coded, day));
+    }
+    change
 }
 
 /// Results of several patients in one message: those behind a PID are that one's and nobody else's.

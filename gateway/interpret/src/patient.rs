@@ -2,12 +2,12 @@
 
 use hl7::{Repetition, Segment};
 use model::{
-    Address, Contact, Field, Identifier, IdentifierKind, Mark, PersonChange, PersonName, ResidentId, Sex,
-    Validity,
+    Address, CodeKind, Contact, Field, Identifier, IdentifierKind, Mark, PersonChange, PersonName,
+    ResidentId, Sex, Validity,
 };
 
 use crate::context::Meaning;
-use crate::field::{Times, text, tri};
+use crate::field::{Times, coded, text, tri};
 use crate::visit::local;
 use crate::{Context, doubt};
 
@@ -16,7 +16,15 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
     let mut marks = Vec::new();
     let name = tri(pid.field(5), "PID-5", &mut marks, |field| best_name(field.repetitions()));
     let birth = tri(pid.field(7), "PID-7", &mut marks, |field| times.read(&field).ok().flatten());
-    let sex = tri(pid.field(8), "PID-8", &mut marks, |field| Sex::read(&field.text()));
+    let (mut maps, mut unmapped) = (Vec::new(), Vec::new());
+    let sex = tri(pid.field(8), "PID-8", &mut marks, |field| {
+        sex(field.text().trim(), context, &mut maps, &mut unmapped)
+    });
+    identifier_types(pid, context, &mut maps, &mut unmapped);
+    let coded_field =
+        |n, element, marks: &mut Vec<_>| tri(pid.field(n), element, marks, |f| coded(f.first()));
+    let marital_status = coded_field(16, "PID-16", &mut marks);
+    let ethnic_group = coded_field(22, "PID-22", &mut marks);
     let addresses =
         tri(pid.field(11), "PID-11", &mut marks, |field| all(field.repetitions().filter_map(address)));
     let phones = tri(pid.field(13), "PID-13", &mut marks, |field| all(field.repetitions().filter_map(phone)));
@@ -29,6 +37,10 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
         name,
         birth,
         sex,
+        marital_status,
+        ethnic_group,
+        maps,
+        unmapped,
         addresses,
         phones,
         aliases: tri(pid.field(9), "PID-9", &mut marks, |field| {
@@ -44,6 +56,48 @@ pub(crate) fn change(pid: Segment<'_>, times: &Times<'_>, context: &Context) -> 
         deleted: None,
         marks,
     }
+}
+
+/// A sex as a map or HL7 table 0001 says.
+fn sex(
+    written: &str,
+    context: &Context,
+    maps: &mut Vec<String>,
+    unmapped: &mut Vec<(CodeKind, String)>,
+) -> Option<Sex> {
+    if let Some(hit) = context.codes.find(CodeKind::Sex, None, written, None).first() {
+        maps.push(hit.map.label().to_owned());
+        return Sex::read(&hit.row.target_code);
+    }
+    let read = Sex::read(written);
+    if read.is_none() {
+        unmapped.push((CodeKind::Sex, written.to_owned()));
+    }
+    read
+}
+
+/// Which maps say what the identifiers of PID-3 are, and which types nobody gives a meaning.
+fn identifier_types(
+    pid: Segment<'_>,
+    context: &Context,
+    maps: &mut Vec<String>,
+    unmapped: &mut Vec<(CodeKind, String)>,
+) {
+    for repetition in pid.field(3).repetitions() {
+        let code = text(repetition.component(5));
+        let name = text(repetition.component(4).subcomponent(1));
+        let keys = [code.as_ref(), name.as_ref()];
+        if keys.into_iter().flatten().any(|key| context.identifiers.contains_key(key)) {
+            continue;
+        }
+        match (keys.into_iter().flatten().find_map(|key| context.identifier_row(key)), &code) {
+            (Some(hit), _) => maps.push(hit.map.label().to_owned()),
+            (None, Some(code)) => unmapped.push((CodeKind::Identifier, code.clone())),
+            (None, None) => {}
+        }
+    }
+    maps.sort();
+    maps.dedup();
 }
 
 /// PID-3, and the older places of numbers: PID-2, PID-4, and PID-19, where Chinese systems put the resident ID number. Beside them
@@ -112,8 +166,8 @@ pub(crate) fn number(value: String, parts: Parts, context: &Context) -> Option<I
         return None;
     }
     let Parts { name, oid, code, country } = parts;
-    let meaning = [code.as_ref(), name.as_ref(), oid.as_ref()];
-    let meaning = meaning.into_iter().flatten().find_map(|key| context.identifiers.get(key));
+    let keys = [code.as_ref(), name.as_ref(), oid.as_ref()];
+    let meaning = keys.into_iter().flatten().find_map(|key| context.meaning(key));
     let authority = |name: Option<String>, code: &Option<String>| {
         name.or(oid).unwrap_or_else(|| match code {
             // Two kinds of numbers of one feed without an authority are still two kinds.
@@ -128,13 +182,13 @@ pub(crate) fn number(value: String, parts: Parts, context: &Context) -> Option<I
         Some(Meaning::HealthCode) => Identifier::new(IdentifierKind::HealthCode, value),
         Some(Meaning::Document(document)) => {
             let number = document.read(&value).unwrap_or(value);
-            Identifier::new(IdentifierKind::Document { document: *document, country }, number)
+            Identifier::new(IdentifierKind::Document { document, country }, number)
         }
         Some(Meaning::Temporary) => {
             Identifier::new(IdentifierKind::Temporary { authority: authority(name, &code) }, value)
         }
         Some(Meaning::Authority(authority)) => {
-            Identifier::new(IdentifierKind::Assigned { authority: authority.clone(), code }, value)
+            Identifier::new(IdentifierKind::Assigned { authority, code }, value)
         }
         Some(Meaning::Mother) | None => {
             let authority = authority(name, &code);

@@ -8,7 +8,7 @@ use model::{
     ReportStatus, ResultKey, ResultStatus, Specimen, Value,
 };
 
-use crate::field::{Notes, Times, coded, number, text, whole_text};
+use crate::field::{Notes, Times, coded, number, text, unit, whole_text};
 use crate::range::range;
 use crate::value::value;
 use crate::{Context, Reason, doubt, party, specimen};
@@ -71,7 +71,7 @@ impl Reading {
             stated: issued.clone().or_else(|| sent.cloned()),
             issued,
             specimens: if open_specimen { vec![specimen] } else { Vec::new() },
-            section: text(obr.field(24).component(1)),
+            section: coded(obr.field(24).first()),
             clinical: joined(obr.field(13)),
             reasons: obr.field(31).repetitions().filter_map(coded).collect(),
             interpreters: people([32, 33]),
@@ -135,7 +135,7 @@ impl Reading {
         self.report.results.push(LabResult {
             key,
             code,
-            unit: coded(obx.field(6).first()),
+            unit: unit(obx.field(6).first()),
             // A tilde in a range is what it looks like: `3.9~6.1` is one range, not two.
             range: joined_by(obx.field(7), "~").map(|text| range(&text)),
             flags: obx.field(8).repetitions().filter_map(flag).collect(),

@@ -1,6 +1,7 @@
 //! Whole messages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use feed::FeedName;
 use hl7::charset::{Charset, Default as Charsets};
@@ -29,6 +30,7 @@ fn context() -> Context {
             .collect::<BTreeMap<_, _>>(),
         dummy: ["0".to_owned(), "999999".to_owned()].into(),
         numbers: Numbers::default(),
+        codes: Arc::default(),
     }
 }
 
@@ -722,4 +724,40 @@ fn a_name_that_nobody_knows_is_one_and_a_site_may_have_its_own() {
         changed(&adt("A04", &pid)).person.unknown
     };
     assert!(unknown("\u{65e0}\u{540d}\u{6c0f}") && unknown("999999") && !unknown("\u{5f20}\u{5f22}"));
+}
+
+#[test]
+fn the_maps_of_a_feed_add_codes_beside_its_own_and_say_what_its_terms_mean() {
+    let rows = "kind,source_code,target_code,author,state\n\
+                test,GLU,2345-7,Li,reviewed\n\
+                test,NA,2951-2,Li,draft\n\
+                unit,10^9/L,10*9/L,Li,reviewed\n\
+                sex,\u{7537}\u{6027},M,Li,reviewed\n\
+                identifier,SFZ,resident-id,Li,reviewed\n\
+                marital-status,20,M,Li,reviewed\n\
+                ethnic-group,\u{6c49},01,Li,reviewed\n";
+    let map = Arc::new(model::CodeMap::read("lab", rows.as_bytes()).unwrap());
+    let mapped = Context { codes: Arc::new(model::MapSet::new(vec![map.clone()], false)), ..context() };
+    let text = "MSH|^~\\&|LIS|H1|||20261124100000+0800||ORU^R01|C2|P|2.4\r\
+         PID|1||M1^^^HIS^MR~11010519491231002X^^^^SFZ~77^^^^ZZ||||19491231|\u{7537}\u{6027}||||||||20|||||| \u{6c49}\r\
+         OBR|1||F1|BG|||20261124080000\r\
+         OBX|1|NM|GLU^\u{8461}\u{8404}\u{7cd6}||5.10|10^9/L||||F\rOBX|2|NM|NA||140|mmol/L||||F";
+    let message = Message::read(text.as_bytes(), Charsets::Auto, None).unwrap();
+    let Interpretation::Changes(changes) = hl7(&message, &mapped) else { panic!("no change") };
+    let change = &changes[0];
+    let person = &change.person;
+    assert_eq!(person.sex.value(), Some(&model::Sex::Male));
+    assert_eq!(person.identifiers[1].kind, IdentifierKind::ResidentId);
+    assert_eq!(person.maps, [map.label()]);
+    assert_eq!(person.unmapped, [(model::CodeKind::Identifier, "ZZ".to_owned())]);
+    let code = |field: &Field<model::Coded>| field.value().unwrap().mapped[0].code.clone();
+    assert_eq!((code(&person.marital_status), code(&person.ethnic_group)), ("M".to_owned(), "01".to_owned()));
+    let results = &change.reports[0].report.results;
+    let glucose = &results[0];
+    assert_eq!((glucose.code.key(), glucose.code.mapped[0].code.as_str()), ("GLU", "2345-7"));
+    let unit = glucose.unit.as_ref().unwrap();
+    // The sender did not escape the power; its spelling stays beside the standard one.
+    assert_eq!((unit.key(), unit.mapped[0].code.as_str()), ("10^9/L", "10*9/L"));
+    // A draft changes nothing.
+    assert!(results[1].code.mapped.is_empty() && results[1].unit.as_ref().unwrap().mapped.is_empty());
 }

@@ -35,6 +35,12 @@ impl Person {
     ///
     /// A feed without authority over demographics fills a stub and never changes what an authoritative feed set.
     pub fn apply(&mut self, change: PersonChange, demographics: bool) {
+        for map in &change.maps {
+            // Of each map the version that spoke last.
+            let name = |label: &str| label.split('@').next().map(str::to_owned);
+            self.maps.retain(|held| name(held) != name(map));
+            self.maps.push(map.clone());
+        }
         if self.authoritative && !demographics {
             return;
         }
@@ -49,6 +55,8 @@ impl Person {
         change.name.apply(&mut self.name);
         change.birth.apply(&mut self.birth);
         change.sex.apply(&mut self.sex);
+        change.marital_status.apply(&mut self.marital_status);
+        change.ethnic_group.apply(&mut self.ethnic_group);
         change.addresses.apply(&mut self.addresses);
         change.phones.apply(&mut self.phones);
         change.aliases.apply(&mut self.aliases);
@@ -194,7 +202,11 @@ impl Report {
             applied.withdrawn = true;
         }
         // Two states that say the same need no order.
-        let differs = (&held.value, held.status, &held.unit) != (&new.value, new.status, &new.unit);
+        let same_unit = match (&held.unit, &new.unit) {
+            (Some(held), Some(new)) => held.same_words(new),
+            (held, new) => held.is_none() && new.is_none(),
+        };
+        let differs = !held.value.same_words(&new.value) || held.status != new.status || !same_unit;
         new.order_unclear = differs && order != Turn::After;
         applied.order_unclear |= new.order_unclear;
         applied.changed |= *held != new;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, AppointmentStatus, Attachment, Attending, Coded, Contact, DiagnosisKind, Duration,
+    Address, AppointmentStatus, Attachment, Attending, CodeKind, Coded, Contact, DiagnosisKind, Duration,
     EncounterStatus, Field, Identifier, ImmunizationStatus, LabResult, Mark, Number, OrderRef, OrderStatus,
     PartialTime, PersonName, Report, Resource, Sex, Specimen,
 };
@@ -131,6 +131,14 @@ pub struct PersonChange {
     pub birth: Field<PartialTime>,
     /// The sex.
     pub sex: Field<Sex>,
+    /// The marital status.
+    pub marital_status: Field<Coded>,
+    /// The ethnic group.
+    pub ethnic_group: Field<Coded>,
+    /// The maps that said what an identifier is or what sex is meant.
+    pub maps: Vec<String>,
+    /// Codes that had a meaning to be found and found none.
+    pub unmapped: Vec<(CodeKind, String)>,
     /// Addresses.
     pub addresses: Field<Vec<Address>>,
     /// Telephone numbers.

@@ -11,6 +11,26 @@ pub struct Coded {
     /// The text that the source gave for the whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// What code maps add. The source's own codings stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mapped: Vec<Mapped>,
+}
+
+/// A code that a map gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapped {
+    /// The system, as a URI.
+    pub system: String,
+    /// The code.
+    pub code: String,
+    /// What it means in its system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<String>,
+    /// The map and its version: `NAME@VERSION`.
+    pub map: String,
+    /// Nobody has reviewed it: it is shown and never sent.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub draft: bool,
 }
 
 /// One code in one system.
@@ -35,18 +55,23 @@ impl Coded {
                 display: display.map(str::to_owned),
                 system: system.map(str::to_owned),
             }],
-            text: None,
+            ..Self::default()
         }
     }
 
     /// A coded element of words only.
     pub fn text(text: &str) -> Self {
-        Self { codings: Vec::new(), text: Some(text.to_owned()) }
+        Self { text: Some(text.to_owned()), ..Self::default() }
     }
 
     /// The first code, or the text where there is none: what tells this element from another.
     pub fn key(&self) -> &str {
         self.codings.first().map(|c| c.code.as_str()).or(self.text.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether both say the same in the source's own words, whatever maps have added.
+    pub fn same_words(&self, other: &Self) -> bool {
+        (&self.codings, &self.text) == (&other.codings, &other.text)
     }
 
     /// Whether it says nothing at all.

@@ -9,6 +9,7 @@ mod attachment;
 pub mod base64;
 mod change;
 mod coded;
+mod codes;
 mod contact;
 mod document;
 mod encounter;
@@ -32,6 +33,7 @@ mod result;
 mod sex;
 mod time;
 mod trail;
+mod walk;
 
 pub use apply::Applied;
 pub use appointment::{Appointment, AppointmentStatus, Duration, Resource, ResourceKind};
@@ -40,7 +42,11 @@ pub use change::{
     AppointmentChange, Change, DiagnosisChange, EncounterChange, ImmunizationChange, ImmunizationFields,
     OrderChange, PersonChange, ReportChange, Step, StepKind, Trigger, VisitStep,
 };
-pub use coded::{Coded, Coding};
+pub use coded::{Coded, Coding, Mapped};
+pub use codes::{
+    CVX, CodeKind, CodeMap, ETHNIC_GROUP, Hit, ICD_10, LOINC, MARITAL_STATUS, MapFault, MapRow, MapSet,
+    RowState, UCUM, UcumError, can_be_icd_10, check_ucum, is_loinc, is_standard, standard_system,
+};
 pub use contact::Contact;
 pub use document::Document;
 pub use encounter::{

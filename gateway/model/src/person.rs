@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Contact, Identifier, PartialTime, PersonId, PersonName, Position, Sex, Trust};
+use crate::{Coded, Contact, Identifier, PartialTime, PersonId, PersonName, Position, Sex, Trust};
 
 /// What is held about a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,15 @@ pub struct Person {
     /// The administrative sex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sex: Option<Sex>,
+    /// The marital status (PID-16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marital_status: Option<Coded>,
+    /// The ethnic group (PID-22).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ethnic_group: Option<Coded>,
+    /// The maps that said what an identifier is or what sex is meant, one version of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<String>,
     /// Addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Vec<Address>>,

@@ -46,7 +46,7 @@ pub struct Report {
     pub specimens: Vec<Specimen>,
     /// The department that did it (OBR-24).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub section: Option<String>,
+    pub section: Option<Coded>,
     /// The results, in the order they were first seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<LabResult>,

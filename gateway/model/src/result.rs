@@ -227,7 +227,7 @@ impl LabResult {
             ResultKey { code: String::new(), sub_id: String::new(), instance: String::new(), repeat: 0 };
         Self {
             key,
-            code: Coded { codings: Vec::new(), text: None },
+            code: Coded { codings: Vec::new(), text: None, mapped: Vec::new() },
             value,
             unit: None,
             range: None,
@@ -271,6 +271,16 @@ impl ResultStatus {
 }
 
 impl Value {
+    /// Whether both say the same in the source's own words, whatever maps have added.
+    pub fn same_words(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Coded(own), Self::Coded(other)) => {
+                own.len() == other.len() && own.iter().zip(other).all(|(own, other)| own.same_words(other))
+            }
+            (own, other) => own == other,
+        }
+    }
+
     /// The value as the source wrote it; empty where there is none.
     pub fn source(&self) -> String {
         match self {

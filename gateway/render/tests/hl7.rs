@@ -44,6 +44,7 @@ fn read(message: &Message) -> model::Change {
         ]),
         dummy: std::collections::BTreeSet::new(),
         numbers: Numbers::default(),
+        codes: std::sync::Arc::default(),
     };
     let bytes = hl7::charset::Charset::Gb18030.encode_all(&message.text).unwrap();
     let message = hl7::Message::read(&bytes, Default::Auto, None).unwrap();

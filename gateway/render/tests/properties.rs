@@ -10,7 +10,7 @@ use model::{Absent, Body, Value as Held};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use render::fhir::{Refused, Stage, bundle, position_of, record};
+use render::fhir::{Refused, Stage, bundle, position_of, provenance, record};
 use serde_json::Value;
 
 /// FHIR has no empty strings, lists and objects, no null, and no control characters.
@@ -41,7 +41,9 @@ fn check(value: &Value, path: &str) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn any_record_renders_to_json_that_fhir_allows(one in generated::record()) {
-        for entry in record(&one, &site(), &Refused::default()) {
+        let mut entries = record(&one, &site(), &Refused::default());
+        entries.push(provenance(&one, &site(), &entries));
+        for entry in entries {
             let resource: Value = serde_json::from_slice(&entry.body).unwrap();
             check(&resource, entry.kind)?;
             prop_assert_eq!(position_of(&entry.body), Some(one.position));
@@ -98,7 +100,8 @@ fn generated_bundles_are_left_for_a_validator() {
             .zip([0, 1, 2].into_iter().cycle())
             .filter_map(|(id, n)| Some((id, Stage::from_u8(n)?)))
             .collect();
-        let entries = record(&one, &site(), &refused);
+        let mut entries = record(&one, &site(), &refused);
+        entries.push(provenance(&one, &site(), &entries));
         file.write_all(&bundle(&entries)).unwrap();
         file.write_all(b"\n").unwrap();
     }

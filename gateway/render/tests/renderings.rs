@@ -2,11 +2,14 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{
-    decimal, diagnosis, document, enclosing, glucose, json, person, report, result, site, visit, whole_visit,
+    decimal, diagnosis, document, enclosing, glucose, json, map, person, report, result, site, visit,
+    whole_visit,
 };
-use model::{Absent, Body, Coded, Comparator, DiagnosisState, Mark, Record, Value};
-use render::fhir::{Entry, Refused, Stage, bundle, position_of, record};
+use model::{Absent, Body, Coded, Comparator, DiagnosisState, MapSet, Mark, Record, Value};
+use render::fhir::{Entry, Refused, Site, Stage, bundle, position_of, provenance, record};
 
 fn rendered(one: &Record) -> Vec<Entry> {
     record(one, &site(), &Refused::default())
@@ -317,4 +320,52 @@ fn a_visit_that_ends_before_it_starts_keeps_its_start_only() {
     }
     let resource = json(&rendered(&one)[0]);
     assert_eq!(resource["period"], serde_json::json!({"start": "2026-11-20T09:30:00+08:00"}));
+}
+
+#[test]
+fn a_destinations_maps_stand_beside_the_sources_code_and_go_before_the_feeds() {
+    let of_feed = MapSet::new(
+        vec![map("lab", "test,NA,,2947-0,,Li,reviewed\nunit,mmol/l,,mmol/L,,Li,reviewed\n")],
+        false,
+    );
+    let mut sodium = result("NA", "\u{94a0}", decimal("140.0"));
+    sodium.unit = Some(Coded::of("mmol/l", None, None));
+    let mut one = report(vec![sodium]);
+    one.body.translate(&of_feed, None);
+    let regional = map(
+        "region",
+        "test,NA,,2951-2,,Li,reviewed\ntest,NA,urn:oid:1.2.156.1,XN01,\u{8840}\u{94a0},Li,reviewed\n",
+    );
+    let site = Site { codes: Arc::new(MapSet::new(vec![regional.clone()], false)), ..site() };
+    site.translate(&mut one);
+    let observation = &of_kind(&record(&one, &site, &Refused::default()), "Observation")[0];
+    let codings: Vec<_> =
+        observation["code"]["coding"].as_array().unwrap().iter().map(|c| &c["code"]).collect();
+    assert_eq!(codings, ["NA", "2951-2", "XN01"]);
+    assert_eq!(observation["code"]["coding"][2]["display"], "\u{8840}\u{94a0}");
+    let quantity = &observation["valueQuantity"];
+    assert_eq!((&quantity["unit"], &quantity["code"]), (&"mmol/l".into(), &"mmol/L".into()));
+    let tags = observation["meta"]["tag"].as_array().unwrap();
+    let maps: Vec<_> =
+        tags.iter().filter(|t| t["system"] == "urn:hospital-gateway:code-map").map(|t| &t["code"]).collect();
+    assert!(maps.len() == 2 && maps.contains(&&regional.label().into()), "{maps:?}");
+}
+
+#[test]
+fn a_provenance_names_what_it_is_about_the_gateway_and_the_message() {
+    let mut one = report(vec![glucose(), result("NA", "\u{94a0}", decimal("135.0"))]);
+    if let Body::Report(report) = &mut one.body {
+        report.results[1].code.mapped = vec![model::Mapped {
+            system: model::LOINC.to_owned(),
+            code: "2951-2".to_owned(),
+            display: None,
+            map: "lab@0123456789ab".to_owned(),
+            draft: false,
+        }];
+    }
+    let entries = rendered(&one);
+    let made = provenance(&one, &site(), &entries);
+    assert!(made.is_trace() && made.is_part);
+    assert_eq!(made.depends_on.len(), entries.len());
+    insta::assert_snapshot!("provenance", shown(&[made]));
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 mod appointments;
+mod codes;
 mod disk;
 mod documents;
 mod forward;

@@ -317,6 +317,11 @@ fn content(house: &House) -> BTreeMap<String, Value> {
         };
         list(&mut resource["meta"]["tag"], &|tag| !tag["system"].as_str().unwrap().ends_with(":capture"));
         list(&mut resource["extension"], &|extension| extension["url"] != "urn:hospital-gateway:position");
+        if resource["resourceType"] == "Provenance" {
+            // The capture and when it was received.
+            resource["recorded"] = Value::Null;
+            resource["entity"][0]["what"]["identifier"]["value"] = Value::Null;
+        }
         (url, resource)
     });
     parsed.collect()

@@ -16,6 +16,7 @@ mod exception;
 mod lane;
 mod link;
 mod listing;
+mod mapping;
 mod meta;
 mod name;
 mod owner;
@@ -39,6 +40,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod unmapped;
 
 use core::future::poll_fn;
 use core::time::Duration;
@@ -58,14 +60,16 @@ pub use exception::{Exception, ExceptionFilter, Outcome, OutcomeKind, OutcomeKin
 pub use lane::{Lane, LaneFilter, LaneHead, LaneKey};
 pub use link::Decision;
 pub use listing::MAX_ROWS;
+pub use mapping::{Made, Mapping};
 pub use person::Ident;
 pub use receipt::Receipt;
 pub use record::RecordRow;
 pub use schema::{SchemaError, VERSION};
 pub use segment::{SegmentRow, SegmentState};
-pub use sent::DeadResource;
+pub use sent::{DeadResource, Sent};
 pub use settle::{Settled, SettledAs};
 pub use tx::{Read, Tx};
+pub use unmapped::{UNMAPPED, Unmapped};
 
 use crate::Ring;
 use owner::{Owner, Task};

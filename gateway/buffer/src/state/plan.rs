@@ -3,8 +3,18 @@
 use rusqlite::Connection;
 
 /// Tables with a row for each feed, destination, segment, period, kind of count or alarm, not for each capture.
-const SMALL: [&str; 8] =
-    ["alarm", "binding_period", "counter", "destination", "name", "schema", "seen_day", "segment"];
+const SMALL: &[&str] = &[
+    "alarm",
+    "binding_period",
+    "counter",
+    "destination",
+    "name",
+    "schema",
+    "seen_day",
+    "segment",
+    "made",
+    "mapping",
+];
 
 /// Panics where SQLite would read a large table from end to end or sort what it found.
 #[track_caller]

@@ -27,11 +27,14 @@ pub struct RecordRow {
     pub current: bool,
     /// When the position may be forgotten after the content is gone: with the binding; `None`: never.
     pub expires: Option<Timestamp>,
+    /// The code maps that something in it comes from, as `NAME@VERSION`, separated by blanks.
+    pub maps: String,
     /// The content, sealed at rest; empty once it has been destroyed.
     pub content: Vec<u8>,
 }
 
-const COLUMNS: &str = "id, kind, person, event, capture, revision, status, keep, expires, sealed";
+const COLUMNS: &str = "id, kind, person, event, capture, revision, status, keep, expires, sealed,
+    (SELECT maps FROM made WHERE made.id = record.made)";
 
 impl Read<'_> {
     /// The record with this id.
@@ -84,7 +87,7 @@ impl Read<'_> {
         let (event, no) = before.unwrap_or((i64::MAX, i64::MAX));
         let params = (person.as_bytes(), kind, event, no, bounded(limit));
         let found = self.all(&sql, params, |found| {
-            Ok((row(found)?, (found.get::<_, i64>(3)?, found.get::<_, i64>(10)?)))
+            Ok((row(found)?, (found.get::<_, i64>(3)?, found.get::<_, i64>(11)?)))
         })?;
         let next = found.last().filter(|_| found.len() == limit).map(|(_, place)| *place);
         let rows = found.into_iter().map(|(found, _)| self.opened(found)).collect::<Result<_, _>>()?;
@@ -106,11 +109,11 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub fn put_record(&mut self, record: &RecordRow) -> Result<(), StateError> {
-        let sql = "INSERT INTO record (id, kind, person, event, capture, revision, status, keep, expires, sealed)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        let sql = "INSERT INTO record (id, kind, person, event, capture, revision, status, keep, expires, sealed, made)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                    ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, person = excluded.person,
                    event = excluded.event, capture = excluded.capture, revision = excluded.revision,
-                   status = excluded.status, keep = excluded.keep, expires = excluded.expires, sealed = excluded.sealed";
+                   status = excluded.status, made = excluded.made, keep = excluded.keep, expires = excluded.expires, sealed = excluded.sealed";
         let params = (
             record.id.as_bytes(),
             record.kind,
@@ -122,6 +125,7 @@ impl Tx<'_> {
             record.current,
             record.expires.map(Timestamp::as_microsecond),
             self.seal(&record.content)?,
+            self.made_with(record.position.revision, &record.maps)?,
         );
         self.execute(sql, params)?;
         Ok(())
@@ -162,6 +166,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
         status: row.get(6)?,
         current: row.get(7)?,
         expires: maybe_time(row, 8)?,
+        maps: row.get::<_, Option<_>>(10)?.unwrap_or_default(),
         content: row.get::<_, Option<_>>(9)?.unwrap_or_default(),
     })
 }
@@ -180,6 +185,7 @@ mod tests {
             status: 1,
             current,
             expires: Some(at(100)),
+            maps: "lab@1".to_owned(),
             content: vec![id],
         }
     }

@@ -18,6 +18,17 @@ pub struct DeadResource {
     pub stage: u8,
 }
 
+/// A record that a destination took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The record.
+    pub record: RecordId,
+    /// Where its state stood.
+    pub position: Position,
+    /// The destination's own code maps that touched it, as [`RecordRow::maps`](super::RecordRow::maps).
+    pub maps: String,
+}
+
 impl Read<'_> {
     /// The highest position of a record that a destination has taken.
     ///
@@ -51,20 +62,20 @@ impl Tx<'_> {
     pub(super) fn put_sent(
         &self,
         destination: u16,
-        record: RecordId,
-        position: Position,
+        Sent { record, position, maps }: &Sent,
     ) -> Result<(), StateError> {
-        let sql =
-            "INSERT INTO sent (record, destination, event, capture, revision) VALUES (?1, ?2, ?3, ?4, ?5)
-                   ON CONFLICT DO UPDATE SET
-                   event = excluded.event, capture = excluded.capture, revision = excluded.revision
-                   WHERE (excluded.event, excluded.capture, excluded.revision) > (event, capture, revision)";
-        let Position { event, capture, revision } = position;
+        let sql = "INSERT INTO sent (record, destination, event, capture, revision, made)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                   ON CONFLICT DO UPDATE SET event = excluded.event, capture = excluded.capture,
+                   revision = excluded.revision, made = excluded.made
+                   WHERE (excluded.event, excluded.capture, excluded.revision) >= (event, capture, revision)";
+        let Position { event, capture, revision } = *position;
+        let made = (!maps.is_empty()).then(|| self.made_with(revision, maps)).transpose()?;
         self.execute(
             sql,
-            (record.as_bytes(), destination, event.as_microsecond(), capture.to_i64(), revision),
+            (record.as_bytes(), destination, event.as_microsecond(), capture.to_i64(), revision, made),
         )?;
-        self.forgive(destination, record)
+        self.forgive(destination, *record)
     }
 
     /// What a destination refused of a record before no longer stands.

@@ -2,10 +2,9 @@
 
 use feed::CaptureId;
 use jiff::Timestamp;
-use model::{Position, RecordId};
 
 use super::{
-    DeadResource, Delivery, DeliveryId, DeliveryState, Outcome, Receipt, SegmentState, StateError, Tx,
+    DeadResource, Delivery, DeliveryId, DeliveryState, Outcome, Receipt, SegmentState, Sent, StateError, Tx,
 };
 use crate::audit::AuditEntry;
 
@@ -34,7 +33,7 @@ pub struct Settled {
     /// Proof, where the destination took it.
     pub receipt: Option<Receipt>,
     /// The records that the destination took, with their positions.
-    pub sent: Vec<(RecordId, Position)>,
+    pub sent: Vec<Sent>,
     /// The parts that it refused.
     pub dead: Vec<DeadResource>,
 }
@@ -59,8 +58,8 @@ impl Tx<'_> {
         if let Some(receipt) = &settled.receipt {
             self.put_receipt(id, receipt)?;
         }
-        for (record, position) in &settled.sent {
-            self.put_sent(delivery.destination, *record, *position)?;
+        for sent in &settled.sent {
+            self.put_sent(delivery.destination, sent)?;
         }
         for dead in &settled.dead {
             self.put_dead(delivery.destination, dead)?;
@@ -157,6 +156,8 @@ impl Tx<'_> {
 
 #[cfg(test)]
 mod tests {
+    use model::RecordId;
+
     use super::super::testing::{at, feed, position, scratch};
     use super::super::{LaneKey, NewDelivery};
     use super::*;
@@ -195,7 +196,11 @@ mod tests {
                 resources: 12,
                 answer: "200".into(),
             }),
-            sent: vec![(REPORT, position(i64::from(row), CaptureId::new(1, row)))],
+            sent: vec![Sent {
+                record: REPORT,
+                position: position(i64::from(row), CaptureId::new(1, row)),
+                maps: String::new(),
+            }],
             dead: dead.collect(),
         }
     }

@@ -101,14 +101,45 @@ CREATE TABLE record (
     event    INTEGER NOT NULL,              -- position: event, capture, revision
     capture  INTEGER NOT NULL,
     revision INTEGER NOT NULL,
+    made     INTEGER NOT NULL,              -- what it was made with
     status   INTEGER NOT NULL,
     keep     INTEGER NOT NULL,              -- 1: content stays for as long as it is current
     expires  INTEGER,                       -- when the position may go too
     sealed   BLOB                           -- content; gone with delivered data
 ) STRICT;
 CREATE INDEX record_person ON record (person, kind, event) WHERE person IS NOT NULL;
+CREATE INDEX record_made ON record (made, no);
 CREATE INDEX record_fading ON record (capture) WHERE keep = 0 AND sealed IS NOT NULL;
 CREATE INDEX record_expiry ON record (expires) WHERE expires IS NOT NULL AND sealed IS NULL;
+
+-- Mapping revisions: the program and the code maps that were in force.
+CREATE TABLE mapping (
+    revision INTEGER PRIMARY KEY,
+    program  INTEGER NOT NULL,
+    maps     TEXT NOT NULL,                 -- names and versions, by feed and destination
+    since    INTEGER NOT NULL
+) STRICT;
+
+-- What records were made with: a mapping revision and the code maps that something in them comes from.
+CREATE TABLE made (
+    id       INTEGER PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    maps     TEXT NOT NULL,
+    UNIQUE (revision, maps)
+) STRICT;
+
+-- Codes that came without a mapping; an empty blind is all beyond the bound of their kind and feed.
+CREATE TABLE unmapped (
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    feed   INTEGER NOT NULL,
+    kind   INTEGER NOT NULL,
+    blind  BLOB NOT NULL,                   -- code and system
+    sealed BLOB NOT NULL,
+    seen   INTEGER NOT NULL,
+    first  INTEGER NOT NULL,
+    last   INTEGER NOT NULL,
+    UNIQUE (feed, kind, blind)
+) STRICT;
 
 -- What went where, in order of id.
 CREATE TABLE delivery (
@@ -161,8 +192,10 @@ CREATE TABLE sent (
     event       INTEGER NOT NULL,
     capture     INTEGER NOT NULL,
     revision    INTEGER NOT NULL,
+    made        INTEGER,                    -- where maps of the destination touched it
     PRIMARY KEY (record, destination)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_made ON sent (made, record) WHERE made IS NOT NULL;
 
 -- Parts of records that a destination has refused.
 CREATE TABLE dead_resource (

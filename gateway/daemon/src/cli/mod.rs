@@ -19,9 +19,9 @@ use tokio::runtime::Builder;
 
 use crate::config::{Config, ConfigError, KeySource};
 use crate::run::{self, RunError};
-use crate::{Time, chain, check, clock};
+use crate::{Time, chain, check, clock, codes};
 use client::{Client, ClientError};
-use words::{Audit, Captures, Cli, Command, Deliveries, Keys, Page, Persons};
+use words::{Audit, Captures, Cli, Codes, Command, Deliveries, Keys, Page, Persons, Records};
 
 /// Where the configuration is looked for when nobody names one.
 const DEFAULT: &str = "/etc/hospital-gateway/gateway.toml";
@@ -75,6 +75,7 @@ fn command(cli: Cli, time: Time) -> Result<(), Trouble> {
         Command::Run => return run(cli.config.as_deref(), time),
         Command::Check => return check_command(&cli),
         Command::Keys(Keys::Create { file }) => return create_key(&file),
+        Command::Codes(Codes::Check { files }) => return check_codes(&files, cli.json),
         _ => {}
     }
     let client = Client::new(socket(&cli)?);
@@ -87,7 +88,40 @@ fn command(cli: Cli, time: Time) -> Result<(), Trouble> {
         Ok(())
     };
     match cli.command {
-        Command::Run | Command::Check | Command::Keys(Keys::Create { .. }) => Ok(()),
+        Command::Run
+        | Command::Check
+        | Command::Keys(Keys::Create { .. })
+        | Command::Codes(Codes::Check { .. }) => Ok(()),
+        Command::Codes(Codes::Unmapped { feed, kind, reason: None, page }) => {
+            let query = query(&page, &[("feed", feed), ("kind", kind)]);
+            show(client.get(&format!("/v1/codes/unmapped{query}"))?, print::unmapped)
+        }
+        Command::Codes(Codes::Unmapped { feed, kind, reason, page }) => {
+            let after: i64 = page.after.as_deref().and_then(|after| after.parse().ok()).unwrap_or(0);
+            let body =
+                json!({ "feed": feed, "kind": kind, "reason": reason, "after": after, "limit": page.limit });
+            show(client.post("/v1/codes/unmapped/show", &body)?, print::unmapped)
+        }
+        Command::Records(Records::Recall { map, mapping, resend: false, page }) => {
+            let query = query(&page, &[("map", map), ("mapping", mapping.map(|m| m.to_string()))]);
+            show(client.get(&format!("/v1/records/recall{query}"))?, print::recalled)
+        }
+        Command::Records(Records::Recall { map, mapping, resend: true, page }) => {
+            let mut rows = Vec::new();
+            let mut after = page.after.clone();
+            loop {
+                let body = json!({ "map": map, "mapping": mapping, "after": after, "limit": page.limit });
+                let mut done = client.post("/v1/records/recall", &body)?;
+                if let Value::Array(page) = done["records"].take() {
+                    rows.extend(page);
+                }
+                after = done["next"].as_str().map(str::to_owned);
+                if after.is_none() {
+                    return show(json!({ "records": rows, "next": null }), print::recalled);
+                }
+            }
+        }
+        Command::Codes(Codes::List) => show(client.get("/v1/codes")?, print::codes),
         Command::Status => show(client.get("/v1/status")?, print::status),
         Command::Feeds => show(client.get("/v1/feeds")?, print::feeds),
         Command::Keys(Keys::Status) => show(client.get("/v1/keys")?, print::fields),
@@ -261,6 +295,25 @@ fn create_key(path: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Checks code maps by themselves.
+fn check_codes(files: &[PathBuf], json: bool) -> Result<(), Trouble> {
+    let mut faults = Vec::new();
+    let mut maps = Vec::new();
+    for file in files {
+        match codes::read(file) {
+            Ok(map) => maps.push(codes::shown(file, &map)),
+            Err(told) => faults.extend(told),
+        }
+    }
+    let value = json!({ "maps": maps, "faults": faults });
+    if json {
+        print::json(&value)
+    } else {
+        print::codes(&value)
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Trouble::Setup(faults.join("\n"))) }
+}
+
 fn check_command(cli: &Cli) -> Result<(), Trouble> {
     let path = cli.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT));
     let config = Config::read(&path)?;
@@ -302,7 +355,9 @@ fn socket(cli: &Cli) -> Result<PathBuf, Trouble> {
             "view.sock"
         }
         Command::Captures(_) | Command::Deliveries(_) => "operate.sock",
-        Command::Audit(Audit::List { reason: Some(_), .. }) => "privacy.sock",
+        Command::Audit(Audit::List { reason: Some(_), .. })
+        | Command::Codes(Codes::Unmapped { reason: Some(_), .. }) => "privacy.sock",
+        Command::Records(Records::Recall { resend: true, .. }) => "operate.sock",
         _ => "view.sock",
     };
     let installed = Path::new(crate::control::INSTALLED).join(name);

@@ -19,6 +19,74 @@ pub(super) fn done(value: &Value) {
     println!("{}", text(&value["done"]));
 }
 
+/// Code maps, one a line.
+pub(super) fn codes(value: &Value) {
+    for map in value["maps"].as_array().into_iter().flatten() {
+        println!(
+            "{}@{}  {} rows, {} drafts, {} retired  {}  {}",
+            text(&map["name"]),
+            text(&map["version"]),
+            map["rows"],
+            map["drafts"],
+            map["retired"],
+            text(&map["file"]),
+            names(&[&map["feeds"], &map["destinations"]]),
+        );
+    }
+}
+
+/// The names in some lists.
+fn names(lists: &[&Value]) -> String {
+    let all = lists.iter().flat_map(|list| list.as_array().into_iter().flatten());
+    all.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Codes without a mapping, one a line, the most frequent first.
+pub(super) fn unmapped(value: &Value) {
+    for row in value["unmapped"].as_array().into_iter().flatten() {
+        let code = match (&row["code"], &row["others"]) {
+            (Value::String(code), _) => code.clone(),
+            (_, Value::Bool(true)) => "(all others)".to_owned(),
+            _ => "(hidden; --reason shows it)".to_owned(),
+        };
+        let draft = &row["draft"];
+        let draft = if draft.is_null() {
+            String::new()
+        } else {
+            format!("  draft {} in {} line {}", text(&draft["target"]), text(&draft["map"]), draft["line"])
+        };
+        println!(
+            "{:>8}  {:8} {:12} {code} {} {}  {} to {}{draft}",
+            row["seen"].to_string(),
+            text(&row["feed"]),
+            text(&row["kind"]),
+            row["system"].as_str().unwrap_or_default(),
+            row["display"].as_str().unwrap_or_default(),
+            text(&row["first"]),
+            text(&row["last"]),
+        );
+    }
+    next(value);
+}
+
+/// Records that a map or a mapping made, and what sending them again does or did.
+pub(super) fn recalled(value: &Value) {
+    let mut ways = std::collections::BTreeMap::new();
+    for row in value["records"].as_array().into_iter().flatten() {
+        let maps = names(&[&row["maps"]]);
+        let (way, kind, capture) = (text(&row["way"]), text(&row["kind"]), text(&row["capture"]));
+        println!(
+            "{way:10} {kind:11} {}  {capture}  mapping {}  {maps}",
+            text(&row["record"]),
+            row["mapping"]
+        );
+        *ways.entry(way).or_insert(0_u64) += 1;
+    }
+    let sums: Vec<String> = ways.iter().map(|(way, n)| format!("{n} {way}")).collect();
+    println!("{}", if sums.is_empty() { "no records".to_owned() } else { sums.join(", ") });
+    next(value);
+}
+
 /// Each field on a line.
 pub(super) fn fields(value: &Value) {
     for (key, value) in value.as_object().into_iter().flatten() {

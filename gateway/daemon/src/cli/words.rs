@@ -40,6 +40,12 @@ pub(super) enum Command {
     /// The person index; every look is audited
     #[command(subcommand)]
     Persons(Persons),
+    /// Records of core information: what a wrong map made
+    #[command(subcommand)]
+    Records(Records),
+    /// Code maps: local codes in the terms of standards
+    #[command(subcommand)]
+    Codes(Codes),
     /// The key of the buffer
     #[command(subcommand)]
     Keys(Keys),
@@ -242,6 +248,51 @@ pub(super) enum Persons {
         /// Why; kept in the audit
         #[arg(long)]
         reason: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Records {
+    /// The records that something of a map is in, or that a mapping revision made; with --resend they are sent again
+    #[command(group = clap::ArgGroup::new("what").required(true).args(["map", "mapping"]))]
+    Recall {
+        /// A code map
+        #[arg(long, value_name = "NAME[@VERSION]")]
+        map: Option<String>,
+        /// A mapping revision, as in the tag `mapping` of a resource
+        #[arg(long, value_name = "REVISION")]
+        mapping: Option<u32>,
+        /// Send all of them again, at their places, as the maps in force say
+        #[arg(long)]
+        resend: bool,
+        #[command(flatten)]
+        page: Page,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Codes {
+    /// The maps in force: versions, rows, drafts, who uses them
+    List,
+    /// Codes that came without a mapping: how often, since when, until when
+    Unmapped {
+        /// Only of this feed
+        #[arg(long)]
+        feed: Option<String>,
+        /// Only of this kind: test, unit, specimen, ...
+        #[arg(long)]
+        kind: Option<String>,
+        /// Why you need to see the words beside the codes too; kept in the audit
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Check files without running: every fault with its line
+    Check {
+        /// Code maps
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
 }
 

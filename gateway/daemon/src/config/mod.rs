@@ -115,6 +115,8 @@ pub struct Feed {
     pub identifiers: BTreeMap<String, Meaning>,
     /// Numbers that mean nobody.
     pub dummy: BTreeSet<String>,
+    /// The files of its code maps, in order.
+    pub codes: Vec<PathBuf>,
     /// The character set where a message names none.
     pub charset: hl7::charset::Default,
     /// What happens when the buffer is full.
@@ -194,6 +196,8 @@ pub struct Destination {
     pub tls: TlsFiles,
     /// The kinds of records it takes.
     pub records: BTreeSet<RecordKind>,
+    /// The files of its code maps, in order.
+    pub codes: Vec<PathBuf>,
     /// Deliveries in flight at most.
     pub max_in_flight: usize,
 }

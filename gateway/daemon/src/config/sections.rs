@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use io::Cidr;
 use io::mllp::{Target, WhenFull};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use model::{Authority, Document, RecordKind, Scope, Scoping};
+use model::{Authority, RecordKind, Scope, Scoping};
 use toml::de::DeTable;
 
 use super::parse;
@@ -67,15 +67,17 @@ pub(super) fn config(text: &str, file: &str) -> Result<Config, Faults> {
         }
         None => AUDIT,
     };
+    // Files of code maps lie beside the configuration that names them.
+    let base = Path::new(file).parent().unwrap_or_else(|| Path::new(""));
     let feeds: Vec<Feed> = root
         .tables("feed", &mut report)
         .into_iter()
-        .filter_map(|s| feed(s, &mut report, &mut warnings))
+        .filter_map(|s| feed(s, base, &mut report, &mut warnings))
         .collect();
     let destinations: Vec<Destination> = root
         .tables("destination", &mut report)
         .into_iter()
-        .filter_map(|s| destination(s, &mut report, &mut warnings))
+        .filter_map(|s| destination(s, base, &mut report, &mut warnings))
         .collect();
     let faults = doubles(&feeds, &destinations);
     root.finish(&mut report);
@@ -197,7 +199,12 @@ fn mode(section: &mut Section<'_>, report: &mut Report<'_>) -> Mode {
     })
 }
 
-fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<String>) -> Option<Feed> {
+fn feed(
+    mut section: Section<'_>,
+    base: &Path,
+    report: &mut Report<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<Feed> {
     let (kind, span) = section.required("kind", report)?;
     if LATER_FEEDS.contains(&kind) {
         report.fault(span, format!("feed.kind {kind}: not in this version"));
@@ -227,9 +234,11 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         None => Numbers::default(),
     };
     let identifiers = match section.table("identifiers", report) {
-        Some(mut section) => {
-            section.texts(report).into_iter().map(|(key, text, _)| (key.to_owned(), meaning(text))).collect()
-        }
+        Some(mut section) => section
+            .texts(report)
+            .into_iter()
+            .map(|(key, text, _)| (key.to_owned(), Meaning::read(text)))
+            .collect(),
         None => BTreeMap::new(),
     };
     let dummy = section.list("dummy", report, |text| Ok::<_, String>(text.to_owned()));
@@ -269,7 +278,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
     });
     let idle_timeout = section.read("idle_timeout", None, report, parse::maybe_duration);
     let frame_timeout = section.read("frame_timeout", Duration::from_secs(30), report, parse::duration);
-    section.later(&[("codes", "")], report);
+    let codes = section.list("codes", report, |file| Ok::<_, String>(base.join(file)));
     section.finish(report);
     let all = [
         Authority::Identity,
@@ -288,6 +297,7 @@ fn feed(mut section: Section<'_>, report: &mut Report<'_>, warnings: &mut Vec<St
         numbers,
         identifiers,
         dummy: dummy.unwrap_or_default().into_iter().collect(),
+        codes: codes.unwrap_or_default(),
         charset,
         when_full,
         max_message,
@@ -340,21 +350,9 @@ fn numbers(mut section: Section<'_>, report: &mut Report<'_>) -> Numbers {
     numbers
 }
 
-fn meaning(text: &str) -> Meaning {
-    match text {
-        "resident-id" => Meaning::ResidentId,
-        "health-code" => Meaning::HealthCode,
-        "mother" => Meaning::Mother,
-        "temporary" => Meaning::Temporary,
-        other => match Document::from_name(other) {
-            Some(document) => Meaning::Document(document),
-            None => Meaning::Authority(other.to_owned()),
-        },
-    }
-}
-
 fn destination(
     mut section: Section<'_>,
+    base: &Path,
     report: &mut Report<'_>,
     warnings: &mut Vec<String>,
 ) -> Option<Destination> {
@@ -409,13 +407,19 @@ fn destination(
     } else {
         section.number("max_in_flight", 64, 1..=256, report)
     };
+    let codes = section.list("codes", report, |file| Ok::<_, String>(base.join(file)));
+    if is_hl7 && codes.as_ref().is_some_and(|codes| !codes.is_empty()) {
+        report.fault(
+            section.span(),
+            "destination.codes: maps of a destination apply to fhir-r4 in this version",
+        );
+    }
     section.later(
         &[
             ("oauth", ""),
             ("proxy", ""),
             ("route", "sharing"),
             ("fields", ""),
-            ("codes", ""),
             ("withhold", ""),
             ("bandwidth", "unlimited"),
             ("max_backlog", ""),
@@ -423,7 +427,19 @@ fn destination(
         report,
     );
     section.finish(report);
-    Some(Destination { name: name?, mode, required, profile, feeds, url: url?, tls, records, max_in_flight })
+    let codes = codes.unwrap_or_default();
+    Some(Destination {
+        name: name?,
+        mode,
+        required,
+        profile,
+        feeds,
+        url: url?,
+        tls,
+        records,
+        codes,
+        max_in_flight,
+    })
 }
 
 /// The keys of profile hl7v2.

@@ -2,6 +2,7 @@
 
 mod advice;
 mod answer;
+mod codes;
 mod import;
 mod listen;
 mod metrics;
@@ -77,12 +78,13 @@ pub(crate) fn serve(shown: Held, supervisor: &mut Supervisor) -> io::Result<()> 
 }
 
 fn router(rights: Rights, shown: Held) -> Router {
-    let mut router = view::routes();
+    let mut router = view::routes().merge(codes::looking());
     if rights >= Rights::Operate {
-        router = router.merge(operate::routes());
+        router = router.merge(operate::routes()).merge(codes::operating());
     }
     if rights >= Rights::Privacy {
         router = router.merge(privacy::routes()).merge(persons::routes()).merge(import::routes());
+        router = router.merge(codes::privacy());
     }
     router.fallback(answer::not_here).with_state(shown)
 }

@@ -80,12 +80,16 @@ async fn show_delivery(
         let messages = uplink::shown(&shown.buffer, &way, &delivery).await?;
         return Ok(Json(json!({ "id": id, "messages": messages })));
     }
+    let codes = destination.map(|d| lock(&shown.codes).of_destination(d)).unwrap_or_default();
+    let site = render::fhir::Site { codes, ..shown.site.clone() };
     let nothing = render::fhir::Refused::new();
-    let entries: Vec<_> = records
-        .iter()
-        .flatten()
-        .flat_map(|record| render::fhir::record(record, &shown.site, &nothing))
-        .collect();
+    let mut entries = Vec::new();
+    for mut record in records.into_iter().flatten() {
+        site.translate(&mut record);
+        let rendered = render::fhir::record(&record, &site, &nothing);
+        let provenance = render::fhir::provenance(&record, &site, &rendered);
+        entries.extend(rendered.into_iter().chain([provenance]));
+    }
     let bundle: Value = serde_json::from_slice(&render::fhir::bundle(&entries)).unwrap_or(Value::Null);
     Ok(Json(json!({ "id": id, "bundle": bundle })))
 }

@@ -13,7 +13,7 @@ use super::identity::{self, Resolved};
 use super::person;
 use super::prepare::{Marker, Prepared, Reading};
 use super::records::{Applier, Effects, Stop};
-use super::rules::{DestinationRules, FeedRules, REVISION, Rules};
+use super::rules::{DestinationRules, FeedRules, Rules};
 
 /// Why a delivery was not sent: its destination is only observed.
 const DESTINATION_OBSERVE: &str = "destination-observe";
@@ -36,7 +36,7 @@ pub(crate) fn capture(
     item: Prepared,
     cause: Cause,
 ) -> Result<(), StateError> {
-    let Prepared { reading, marker: item } = item;
+    let Prepared { reading, marker: item, owed: _ } = item;
     if cause != Cause::Arrived {
         tx.clear_exception(item.id, item.received)?;
     }
@@ -96,7 +96,7 @@ fn forward(tx: &mut Tx<'_>, rules: &Rules, item: &Marker) -> Result<(), StateErr
             class: 0,
             lane,
             capture: item.id,
-            position: Position { event: item.received, capture: item.id, revision: REVISION },
+            position: Position { event: item.received, capture: item.id, revision: rules.revision },
             refs: Vec::new(),
             at: item.received,
         })?;
@@ -307,7 +307,7 @@ pub(crate) fn enqueue(
         let lane = detour.map_or(*person.as_bytes(), |key| key.lane);
         for part in wanted.chunks(RECORDS) {
             let refs = part.iter().map(|t| RecordRef { kind: t.kind as u8, record: t.id }).collect();
-            let position = Position { event: sending.at, capture: sending.after, revision: REVISION };
+            let position = Position { event: sending.at, capture: sending.after, revision: rules.revision };
             let id = tx.enqueue(&NewDelivery {
                 destination: destination.number,
                 class: 0,

@@ -41,6 +41,7 @@ pub(crate) fn put(tx: &mut Tx<'_>, record: &Record) -> Result<(), StateError> {
         status: standing(&record.body),
         current: is_current(&record.body),
         expires: None,
+        maps: record.body.maps().into_iter().collect::<Vec<_>>().join(" "),
         content,
     })
 }

@@ -10,7 +10,7 @@ use model::{Body, Identifier, Link, Person, PersonId, Position, Record, RecordKi
 use serde::{Deserialize, Serialize};
 
 use super::records::{Effects, Touched};
-use super::rules::{REVISION, Rules};
+use super::rules::Rules;
 use super::{held, person};
 
 /// Persons that one stands for at most. A number that is merged with more means nobody.
@@ -279,7 +279,7 @@ impl Joining<'_, '_> {
         let newer = capture > before.capture || (arrived && capture == before.capture);
         let (event, capture) =
             if newer { (before.event, capture) } else { (step(before.event), before.capture) };
-        record.position = Position { event, capture, revision: REVISION };
+        record.position = Position { event, capture, revision: self.rules.revision };
         held::put(self.tx, &record)?;
         if effects.touched.iter().all(|touched| touched.id != record.id) {
             effects.touched.push(Touched { id: record.id, kind: record.body.kind(), current: true });

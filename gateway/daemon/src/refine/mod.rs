@@ -7,6 +7,7 @@
 mod apply;
 mod appointments;
 mod bind;
+mod debts;
 mod diagnoses;
 mod family;
 mod fates;
@@ -22,6 +23,7 @@ mod orders;
 mod person;
 mod persons;
 mod prepare;
+mod recall;
 mod records;
 mod rules;
 mod vaccinations;
@@ -40,8 +42,10 @@ pub use fates::Fates;
 pub use operations::{Decision, OperationError, Operations, Replayed};
 pub use person::holders;
 pub use persons::{Decider, Joined};
+pub use recall::{After, HeldRecord, Recalled, Selection, Way};
 pub use rules::{DestinationRules, FeedRules, REVISION, Rules};
 
+pub(crate) use debts::{Debt, parse as debt};
 pub(crate) use held::record as held_record;
 pub(crate) use import::{CHUNK, Chunk, Imported};
 pub(crate) use joining::Word;
@@ -159,9 +163,13 @@ impl Refine {
                     tx.put_meta(&charset_key(feed), proof.name().as_bytes())?;
                 }
                 let last = batch.last().map_or(cursor, |item| item.marker.id);
-                for item in batch {
+                let mut tally = debts::Tally::default();
+                for mut item in batch {
+                    let (owed, marker) = (core::mem::take(&mut item.owed), item.marker.clone());
                     apply::capture(tx, &rules, item, Cause::Arrived)?;
+                    tally.add(tx, &marker, owed)?;
                 }
+                tally.count(tx)?;
                 tx.advance(last)
             })
             .await

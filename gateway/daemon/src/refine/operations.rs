@@ -186,7 +186,7 @@ impl Operations {
         Ok(())
     }
 
-    async fn interpret(&self, capture: CaptureId, cause: Cause) -> Result<(), OperationError> {
+    pub(super) async fn interpret(&self, capture: CaptureId, cause: Cause) -> Result<(), OperationError> {
         let cursor = self.buffer.state().read(|read| read.cursor()).await?;
         if capture > cursor {
             return Err(OperationError::NotRefined(capture));

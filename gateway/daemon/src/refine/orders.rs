@@ -7,7 +7,6 @@ use model::{
 
 use super::held;
 use super::records::{Applier, Effects, Stop};
-use super::rules::REVISION;
 use interpret::Reason;
 
 /// Reports of one person that are looked through for an order that came after them.
@@ -119,7 +118,8 @@ impl Applier<'_, '_> {
             }
             report.order = Some(order.reference(id, &self.rules.id_key, report.service.key()));
             let capture = self.provenance.capture.max(record.position.capture);
-            record.position = Position { event: record.position.event, capture, revision: REVISION };
+            record.position =
+                Position { event: record.position.event, capture, revision: self.rules.revision };
             held::put(self.tx, &record)?;
             effects.touch(record.id, RecordKind::LabReport, true);
         }

@@ -7,12 +7,15 @@ use interpret::{Interpretation, Reason};
 use jiff::Timestamp;
 use model::Identifier;
 
+use super::debts::{self, Debt};
 use super::rules::{FeedRules, Rules};
 
 /// A capture, read.
 pub(crate) struct Prepared {
     pub(crate) marker: Marker,
     pub(crate) reading: Reading,
+    /// Codes in it that no map translates.
+    pub(crate) owed: Vec<Debt>,
 }
 
 /// Which capture it is.
@@ -94,7 +97,13 @@ pub(crate) fn one(stored: Stored, rules: &Rules, learned: &dyn Fn(&FeedName) -> 
             read(&mut marker, &capture.body, feed, learned, forwarded)
         }
     };
-    Prepared { marker, reading }
+    let (mut reading, mut owed) = (reading, Vec::new());
+    if let (Reading::Read(Interpretation::Changes(changes), _), Some(feed)) =
+        (&mut reading, rules.feeds.get(&marker.feed))
+    {
+        owed = debts::of(changes, feed, rules);
+    }
+    Prepared { marker, reading, owed }
 }
 
 fn read(

@@ -519,7 +519,7 @@ impl Applier<'_, '_> {
         Record {
             id,
             person: self.person,
-            position: place.position,
+            position: Position { revision: self.rules.revision, ..place.position },
             provenance: self.provenance.clone(),
             came_with: self.moved_to.clone().or_else(|| resolved.came_with.clone()),
             encounter,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use buffer::Ring;
 use feed::FeedName;
-use model::{Authority, IdKey, RecordKind};
+use model::{Authority, IdKey, MapSet, RecordKind};
 
-/// The mapping revision: raised whenever the same capture would make other records than before.
+/// The revision of the program's own mapping: raised whenever the same capture would make other records than before.
 pub const REVISION: u32 = 1;
 
 /// The rules that captures are refined by. Replaced as a whole when the configuration is read again.
@@ -16,6 +16,8 @@ pub struct Rules {
     pub feeds: BTreeMap<FeedName, FeedRules>,
     /// The destinations.
     pub destinations: Vec<DestinationRules>,
+    /// The mapping revision: it rises with the program's own and with every change of the code maps.
+    pub revision: u32,
     /// The keys that numbers are looked up with.
     pub ring: Arc<Ring>,
     /// The key that outgoing ids are made with.
@@ -42,6 +44,8 @@ pub struct DestinationRules {
     pub live: bool,
     /// The kinds of records it takes.
     pub kinds: BTreeSet<RecordKind>,
+    /// Its code maps.
+    pub codes: Arc<MapSet>,
     /// Whether it is sent the captures themselves.
     pub captures: bool,
     /// The feeds it is sent something of; none: all.

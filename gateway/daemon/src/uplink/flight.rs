@@ -1,14 +1,15 @@
 //! What every delivery has in common, whatever its destination speaks: it is read, carried and settled.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use buffer::{
-    Buffer, DeadResource, Delivery, DeliveryId, DeliveryState, LaneHead, Read, Receipt, Settled, SettledAs,
-    StateError, Tx, Urgency,
+    Buffer, DeadResource, Delivery, DeliveryId, DeliveryState, LaneHead, Read, Receipt, Sent, Settled,
+    SettledAs, StateError, Tx, Urgency,
 };
 use deliver::{Class, Ended};
-use model::{Position, RecordId};
+use model::RecordId;
 
 use super::air::Air;
 use super::{Settings, Way};
@@ -22,6 +23,8 @@ pub(super) struct Sender {
     pub(super) clock: crate::Clock,
     /// Records that were read back or sent since the start.
     known: Mutex<BTreeSet<RecordId>>,
+    /// Whether the destination is sent Provenances: until it refuses one for good.
+    pub(super) traced: AtomicBool,
     /// Records that are on their way.
     pub(super) air: Air,
 }
@@ -44,13 +47,15 @@ pub(super) struct Tally {
     pub(super) answer: String,
     pub(super) resources: u32,
     pub(super) strays: u64,
-    pub(super) sent: Vec<(RecordId, Position)>,
+    pub(super) sent: Vec<Sent>,
     pub(super) dead: Vec<DeadResource>,
 }
 
 /// Why a flight stops before it is settled.
 pub(super) enum Stop {
     Retry(Ended, String),
+    /// The destination does not allow it: as a whole, or because of something in it.
+    NotAllowed(String),
     State(StateError),
 }
 
@@ -70,7 +75,7 @@ impl Flight {
 
 impl Sender {
     pub(super) fn new(buffer: Buffer, clock: crate::Clock) -> Self {
-        Self { buffer, clock, known: Mutex::default(), air: Air::default() }
+        Self { buffer, clock, known: Mutex::default(), traced: AtomicBool::new(true), air: Air::default() }
     }
 
     /// Delivers the head of a lane, which was tried `tries` times in vain.
@@ -93,6 +98,7 @@ impl Sender {
         let (ended, delivered, failure) = match carried {
             Ok(delivered) => (Ended::Settled, delivered, None),
             Err(Stop::Retry(ended, failure)) => (ended, false, Some(failure)),
+            Err(Stop::NotAllowed(failure)) => (ended(Class::Misconfigured), false, Some(failure)),
             // Somebody settled it meanwhile (a discard): the lane goes on.
             Err(Stop::State(StateError::NotWaiting(_) | StateError::NoDelivery(_))) => {
                 (Ended::Settled, false, None)

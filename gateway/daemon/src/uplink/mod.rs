@@ -88,7 +88,12 @@ impl Way {
             Profile::FhirR4 => {
                 let takes_orders = destination.records.contains(&model::RecordKind::Order);
                 let endpoint = Endpoint::new(&destination.url, &destination.tls)?;
-                Self::Fhir(Arc::new(Fhir { endpoint, site: site.clone(), takes_orders }))
+                Self::Fhir(Arc::new(Fhir {
+                    name: destination.name.clone(),
+                    endpoint,
+                    site: site.clone(),
+                    takes_orders,
+                }))
             }
             Profile::Hl7v2(hl7) => {
                 Self::Hl7(Arc::new(Hl7::new(destination, hl7, config, site.id_key.clone())?))

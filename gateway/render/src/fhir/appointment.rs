@@ -137,7 +137,7 @@ fn missing(time: Option<&PartialTime>) -> Missing<'_> {
 fn taking_part<'a>(
     scene: &Scene<'_>,
     resource: &'a Resource,
-    marks: &mut Marks<'_>,
+    marks: &mut Marks<'a>,
 ) -> Option<AppointmentParticipant<'a>> {
     let kind = match resource.kind {
         ResourceKind::Person => Some("Practitioner"),

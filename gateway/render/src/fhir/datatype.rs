@@ -60,6 +60,8 @@ pub(crate) enum Extended<'a> {
     Positive(u32),
     #[serde(rename = "valueReference")]
     Reference(Box<Reference<'a>>),
+    #[serde(rename = "valueCodeableConcept")]
+    Concept(Concept<'a>),
     #[serde(rename = "valueAttachment")]
     Attachment(Box<Attachment<'a>>),
 }

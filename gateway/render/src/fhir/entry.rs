@@ -53,6 +53,7 @@ pub(crate) enum ResourceType {
     ServiceRequest,
     Appointment,
     Immunization,
+    Provenance,
 }
 
 /// The type of the main resource of a kind of record.
@@ -70,6 +71,11 @@ pub const fn main_type(kind: RecordKind) -> &'static str {
 }
 
 impl Entry {
+    /// Whether it only says where the others come from: nothing is lost where a destination does not take it.
+    pub fn is_trace(&self) -> bool {
+        self.kind == ResourceType::Provenance.name()
+    }
+
     /// `Type/id`.
     pub fn url(&self) -> String {
         format!("{}/{}", self.kind, self.id)
@@ -107,6 +113,7 @@ impl ResourceType {
             Self::ServiceRequest => "ServiceRequest",
             Self::Appointment => "Appointment",
             Self::Immunization => "Immunization",
+            Self::Provenance => "Provenance",
         }
     }
 }

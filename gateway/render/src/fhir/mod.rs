@@ -4,8 +4,9 @@
 //! - An element that is not what it should be goes up as source text without a standard code and is tagged
 //!   (contract 5); numbers keep their digits.
 //! - Every resource says in `meta.source` and `meta.tag` which message, capture, feed and mapping made it,
-//!   and in an extension where it stands in time ([`position_of`]). A `Provenance` resource beside each delivery
-//!   would say the same again for half as many bytes more, so there is none.
+//!   and in an extension where it stands in time ([`position_of`]). A `Provenance` beside each record says the same in
+//!   FHIR's own words, with the gateway and the hospital that answer for it; a destination may refuse it, and nothing
+//!   depends on it.
 //! - Numbers that are only claimed (contract 6) stay in the gateway: a platform that found one, as an identifier or
 //!   in an extension, could link by it.
 
@@ -22,6 +23,7 @@ mod order;
 mod party;
 mod patient;
 mod period;
+mod provenance;
 mod rejoin;
 mod render;
 mod report;
@@ -36,6 +38,7 @@ mod visit;
 
 pub use bundle::bundle;
 pub use entry::{Entry, Refused, Stage, main_type};
+pub use provenance::provenance;
 pub use rejoin::{is_resource, rejoin};
 pub use render::record;
 pub use response::{Answered, EntryAnswer, Issue, parse_answer};

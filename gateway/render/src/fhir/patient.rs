@@ -6,7 +6,7 @@ use model::{
 };
 
 use super::coded::concept;
-use super::datatype::{Coding, Concept, Identifier, Period, Reference, When};
+use super::datatype::{Coding, Concept, Extended, Extension, Identifier, Period, Reference, When};
 use super::render::{IDENTIFIER_TYPE, Scene};
 use super::resource::{
     Address as FhirAddress, ContactPoint, DatedIdentifier, HumanName, Patient, PatientContact, PatientLink,
@@ -37,12 +37,23 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
     if !person.authoritative {
         marks.add("stub");
     }
+    for map in &person.maps {
+        marks.map(map);
+    }
+    let status = person.marital_status.as_ref();
+    let marital_status = status.and_then(|s| concept(s, scene.site, "PID-16", &mut marks));
+    let group = person.ethnic_group.as_ref();
+    let ethnic_group = group.and_then(|g| concept(g, scene.site, "PID-22", &mut marks));
     let deceased = person.deceased.as_ref();
     let order = person.birth_order.as_deref().and_then(|order| order.trim().parse().ok()).filter(|n| *n > 0);
     let order = order.filter(|_| person.multiple_birth != Some(false));
     let contacts = person.contacts.iter().flatten().filter_map(|c| contact(scene, c, &mut marks)).collect();
+    let mut head = scene.head(ResourceType::Patient, id, &marks);
+    head.extension.extend(
+        ethnic_group.map(|group| Extension { url: model::ETHNIC_GROUP, value: Extended::Concept(group) }),
+    );
     let patient = Patient {
-        head: scene.head(ResourceType::Patient, id, &marks),
+        head,
         identifier: identifiers(person, scene.site),
         active: (person.deleted || person.replaced_by.is_some()).then_some(false),
         name: person.name.iter().chain(person.aliases.iter().flatten()).filter_map(name).collect(),
@@ -55,6 +66,7 @@ pub(crate) fn entries(scene: &Scene<'_>, person: &Person) -> Vec<Entry> {
         multiple_birth_boolean: person.multiple_birth.filter(|_| order.is_none()),
         multiple_birth_integer: order,
         contact: contacts,
+        marital_status,
         managing_organization: scene.organization(),
         link: links(person),
     };
@@ -185,7 +197,7 @@ fn phones(phones: &[String]) -> Vec<ContactPoint<'_>> {
 }
 
 /// Who is beside the person. FHIR wants a name, a number or an address of each (pat-1).
-fn contact<'a>(scene: &Scene<'_>, contact: &'a Contact, marks: &mut Marks<'_>) -> Option<PatientContact<'a>> {
+fn contact<'a>(scene: &Scene<'_>, contact: &'a Contact, marks: &mut Marks<'a>) -> Option<PatientContact<'a>> {
     let mut coded = |coded: &'a Option<Coded>, element| {
         coded.as_ref().and_then(|coded| concept(coded, scene.site, element, marks))
     };

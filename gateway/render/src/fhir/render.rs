@@ -21,7 +21,7 @@ const ORGANIZATION_CODE: &str = "urn:oid:2.16.156.10011.1.5";
 /// The resources that carry `record`, each after those that it cannot be without. Parts that a destination refused for good are left out or
 /// sent without their value, as `refused` says.
 pub fn record(record: &Record, site: &Site, refused: &Refused) -> Vec<Entry> {
-    let scene = Scene { record, site, refused, trace: Trace::new(record, site) };
+    let scene = Scene::new(record, site, refused);
     match &record.body {
         Body::Person(person) => patient::entries(&scene, person),
         Body::Encounter(encounter) => visit::encounter(&scene, encounter),
@@ -43,6 +43,10 @@ pub(crate) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
+    pub(crate) fn new(record: &'a Record, site: &'a Site, refused: &'a Refused) -> Self {
+        Self { record, site, refused, trace: Trace::new(record, site) }
+    }
+
     /// The head of a resource.
     pub(crate) fn head<'m>(&'m self, kind: ResourceType, id: RecordId, marks: &'m Marks<'m>) -> Head<'m> {
         Head { kind, id, meta: self.trace.meta(marks), extension: vec![self.trace.position()] }

@@ -157,7 +157,7 @@ fn main<'a>(
         .and_then(|parent| number(&parent.placer, "PLAC").or_else(|| number(&parent.filler, "FILL")));
     let made_for = made_for.map(|identifier| order(None, Some(identifier)));
     let mut category = vec![Concept::code(SECTION, "LAB")];
-    category.extend(report.section.as_deref().and_then(clean).map(Concept::text));
+    category.extend(report.section.as_ref().and_then(|s| concept(s, scene.site, "OBR-24", &mut marks)));
     let (issued, effective) = (report.issued.as_ref(), report.effective.as_ref());
     let notes: Vec<_> = report.notes.iter().filter_map(|n| clean(n)).collect();
     let parties = |parties: &'a [Party]| parties.iter().filter_map(|p| party::reference(p, scene.site));

@@ -51,6 +51,8 @@ pub(crate) struct Patient<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) contact: Vec<PatientContact<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) marital_status: Option<Concept<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) managing_organization: Option<Reference<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) link: Vec<PatientLink<'a>>,

@@ -1,25 +1,44 @@
 //! Where the records come from, and the URIs that name the site's own codes and numbers.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
-use model::{IdKey, Number};
+use model::{IdKey, MapSet, Number, PartialTime, Record};
 
 use super::text::{is_oid, percent_encoded};
 
 /// The root of everything that only this product or this site can name.
 pub(crate) const ROOT: &str = "urn:hospital-gateway:";
 
-/// The site that sends.
+/// The site that sends, to one destination.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// The hospital's unified social credit code (GB 32100).
     pub organization: String,
     /// Its name.
     pub name: String,
+    /// This gateway, as it is called at the site.
+    pub device: String,
+    /// What codes become at this destination.
+    pub codes: Arc<MapSet>,
     /// What ids of parts are made with.
     pub id_key: IdKey,
 }
 
 impl Site {
+    /// Adds to `record` what the destination's code maps say; where a map of the feed says something else about the same
+    /// system, the destination's word counts. To be done before it is rendered. Gives the maps of the destination that something
+    /// in it comes from, as `NAME@VERSION`, separated by blanks.
+    pub fn translate(&self, record: &mut Record) -> String {
+        if self.codes.maps().is_empty() {
+            return String::new();
+        }
+        let day = record.provenance.event.as_ref().and_then(PartialTime::date);
+        record.body.translate(&self.codes, day);
+        let own = |label: &&str| self.codes.maps().iter().any(|map| map.label() == *label);
+        record.body.maps().into_iter().filter(own).collect::<Vec<_>>().join(" ")
+    }
+
     /// A URI of this site's own for what `parts` name, most general first.
     pub(crate) fn uri(&self, parts: &[&str]) -> String {
         let mut uri = String::with_capacity(64);

@@ -15,6 +15,8 @@ use super::text::percent_encoded;
 /// The extension on each resource that holds its position, written `EVENT CAPTURE REVISION`.
 pub(crate) const POSITION: &str = "urn:hospital-gateway:position";
 const MARK: &str = "urn:hospital-gateway:mark";
+/// Which version of which code map something in the resource comes from, written `NAME@VERSION`.
+const CODE_MAP: &str = "urn:hospital-gateway:code-map";
 
 /// The mark of an id that is made from no number (contract 3).
 pub(crate) const WEAK_ID: &str = "weak-id";
@@ -35,9 +37,12 @@ pub(crate) struct Trace<'a> {
     position: String,
 }
 
-/// What is worth knowing about one resource; each goes up once, as a tag.
+/// What is worth knowing about one resource, and the code maps that it comes from; each goes up once, as a tag.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Marks<'a>(BTreeSet<Cow<'a, str>>);
+pub(crate) struct Marks<'a> {
+    marks: BTreeSet<Cow<'a, str>>,
+    maps: BTreeSet<&'a str>,
+}
 
 impl<'a> Trace<'a> {
     /// The trace of `record`.
@@ -57,11 +62,12 @@ impl<'a> Trace<'a> {
 
     /// The `meta` of one resource.
     pub(crate) fn meta<'m>(&'m self, marks: &'m Marks<'a>) -> Meta<'m> {
-        let mut tag = Vec::with_capacity(self.tags.len() + marks.0.len());
+        let mut tag = Vec::with_capacity(self.tags.len() + marks.maps.len() + marks.marks.len());
         let borrowed =
             |system, code| Coding { system: Cow::Borrowed(system), code: Cow::Borrowed(code), display: None };
         tag.extend(self.tags.iter().map(|t| borrowed(&*t.system, &*t.code)));
-        tag.extend(marks.0.iter().map(|mark| borrowed(MARK, mark)));
+        tag.extend(marks.maps.iter().map(|map| borrowed(CODE_MAP, map)));
+        tag.extend(marks.marks.iter().map(|mark| borrowed(MARK, mark)));
         Meta { extension: Vec::new(), source: Cow::Borrowed(&self.source), tag }
     }
 
@@ -91,14 +97,19 @@ impl<'a> Marks<'a> {
 
     /// Adds one of the fixed marks.
     pub(crate) fn add(&mut self, mark: &'static str) {
-        self.0.insert(Cow::Borrowed(mark));
+        self.marks.insert(Cow::Borrowed(mark));
+    }
+
+    /// Adds a code map, as `NAME@VERSION`.
+    pub(crate) fn map(&mut self, map: &'a str) {
+        self.maps.insert(map);
     }
 
     /// Adds that `element` (as `OBX-14`) went up as source text only. The element is a place, not a value.
     pub(crate) fn doubtful(&mut self, element: &str) {
         let place: String =
             element.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).collect();
-        self.0.insert(Cow::Owned(format!("doubtful:{place}")));
+        self.marks.insert(Cow::Owned(format!("doubtful:{place}")));
     }
 }
 

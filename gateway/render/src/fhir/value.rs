@@ -55,7 +55,7 @@ pub(crate) fn render<'a>(
     source_unit: Option<&'a Coded>,
     code: &Concept<'a>,
     site: &Site,
-    marks: &mut Marks<'_>,
+    marks: &mut Marks<'a>,
 ) -> Rendered<'a> {
     let unit = unit(source_unit, marks);
     let unit_text = unit.text.clone();
@@ -146,7 +146,7 @@ pub(crate) fn range<'a>(range: &'a ReferenceRange, unit: &Unit<'a>) -> Option<Ob
 }
 
 /// FHIR has one concept per value; several codes are as many components of the one result.
-fn coded<'a>(codes: &'a [Coded], code: &Concept<'a>, site: &Site, marks: &mut Marks<'_>) -> Choice<'a> {
+fn coded<'a>(codes: &'a [Coded], code: &Concept<'a>, site: &Site, marks: &mut Marks<'a>) -> Choice<'a> {
     let mut concepts: Vec<_> = codes.iter().filter_map(|c| concept(c, site, "OBX-5", marks)).collect();
     match concepts.len() {
         0 => absent(Absent::Unknown),
@@ -170,7 +170,7 @@ fn words(text: &str) -> Choice<'_> {
     clean(text).map_or_else(|| absent(Absent::Unknown), Choice::String)
 }
 
-fn doubtful<'a>(source: &'a str, unit: Option<Text<'a>>, marks: &mut Marks<'_>) -> Rendered<'a> {
+fn doubtful<'a>(source: &'a str, unit: Option<Text<'a>>, marks: &mut Marks<'a>) -> Rendered<'a> {
     marks.doubtful("OBX-5");
     Rendered { choice: Some(words(source)), source: None, unit }
 }

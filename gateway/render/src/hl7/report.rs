@@ -21,7 +21,7 @@ pub(super) fn segments(out: &mut Segments, report: &Report, contents: Contents<'
         .maybe(14, received.map(model::PartialTime::to_dtm))
         // Its states are ordered by this time: the source's own, else that of the message it came with.
         .maybe(22, report.issued.as_ref().or(report.stated.as_ref()).map(model::PartialTime::to_dtm))
-        .maybe(24, report.section.as_deref().map(escaped))
+        .maybe(24, report.section.as_ref().map(coded))
         .field(25, status(report, contents))
         .end();
     notes(out, &report.notes);

@@ -4,7 +4,7 @@ use model::{
     Absent, Appointment, AppointmentStatus, AsWritten, Attachment, Body, Child, Coded, Coding, Comparator,
     Content, Diagnosis, DiagnosisKind, DiagnosisState, Duration, EarlierClass, EarlierLocation, Enclosure,
     Encounter, EncounterClass, EncounterStatus, HeldIdentifier, Identifier, IdentifierKind, Immunization,
-    ImmunizationStatus, ItemKey, LabResult, Mark, Number, NumberKind, Order, OrderItem, OrderRef,
+    ImmunizationStatus, ItemKey, LabResult, Mapped, Mark, Number, NumberKind, Order, OrderItem, OrderRef,
     OrderStatus, OtherNumber, Parent, ParentResult, PartialTime, Party, PartyKind, Person, PersonName,
     Record, RecordId, ReferenceRange, Report, ReportStatus, Resource, ResourceKind, ResultKey, ResultStatus,
     Scope, Sex, Specimen, Trust, Value,
@@ -47,7 +47,29 @@ fn coding() -> BoxedStrategy<Coding> {
 }
 
 fn coded() -> BoxedStrategy<Coded> {
-    (vec(coding(), 0..3), of(text())).prop_map(|(codings, text)| Coded { codings, text }).boxed()
+    (vec(coding(), 0..3), of(text()), vec(mapped(), 0..2))
+        .prop_map(|(codings, text, mapped)| Coded { codings, text, mapped })
+        .boxed()
+}
+
+/// As maps that were checked when they were loaded give it.
+fn mapped() -> BoxedStrategy<Mapped> {
+    let row = |system: &str, code: &str| (system.to_owned(), code.to_owned());
+    let rows = vec![
+        row(model::LOINC, "2345-7"),
+        row(model::UCUM, "10*9/L"),
+        row(model::ICD_10, "J18.9"),
+        row("urn:oid:1.2.3", "\u{8461}"),
+    ];
+    (prop::sample::select(rows), of(text()), any::<bool>())
+        .prop_map(|((system, code), display, draft)| Mapped {
+            system,
+            code,
+            display,
+            map: "lab@0123456789ab".to_owned(),
+            draft,
+        })
+        .boxed()
 }
 
 fn number() -> BoxedStrategy<Number> {
@@ -206,7 +228,7 @@ fn report() -> BoxedStrategy<Body> {
     });
     let people = (of(parent), vec(party(), 0..2), vec(party(), 0..2), of(text()), vec(coded(), 0..2));
     let what = (of(number()), of(number()), coded(), prop::sample::select(statuses), specimens);
-    let more = (of(time()), of(time()), of(text()), vec(result(), 0..5), vec(text(), 0..2), of(time()));
+    let more = (of(time()), of(time()), of(coded()), vec(result(), 0..5), vec(text(), 0..2), of(time()));
     (what, more, people)
         .prop_map(|((placer, filler, service, status, specimens), more, people)| {
             let (effective, issued, section, results, notes, ended) = more;
@@ -410,7 +432,7 @@ fn person() -> BoxedStrategy<Body> {
         model::Address { lines, city, country, ..model::Address::default() }
     });
     let sex = of(prop_oneof![Just(Sex::Female), Just(Sex::Male), Just(Sex::Other), Just(Sex::Unknown)]);
-    let more = (of(vec(address, 0..2)), of(vec(text(), 0..2)), of(of(time())), any::<bool>());
+    let more = (of(vec(address, 0..2)), of(vec(text(), 0..2)), of(of(time())), any::<bool>(), of(coded()));
     let contact = (name.clone(), of(coded()), vec(text(), 0..2)).prop_map(|(name, relationship, phones)| {
         model::Contact { name, role: relationship.clone(), relationship, phones, address: None }
     });
@@ -418,7 +440,7 @@ fn person() -> BoxedStrategy<Body> {
     (vec(held, 0..4), name, of(time()), sex, more, beside)
         .prop_map(|(identifiers, name, birth, sex, more, beside)| {
             let (contacts, birth_order, multiple_birth) = beside;
-            let (addresses, phones, deceased, authoritative) = more;
+            let (addresses, phones, deceased, authoritative, ethnic_group) = more;
             let deleted = !authoritative;
             Body::Person(Box::new(Person {
                 aliases: name.clone().map(|name| vec![name]),
@@ -435,6 +457,8 @@ fn person() -> BoxedStrategy<Body> {
                 replaced_by: deleted.then(|| model::PersonId::from_bytes([9; 16])),
                 deleted,
                 authoritative,
+                marital_status: ethnic_group.clone(),
+                ethnic_group,
                 ..Person::default()
             }))
         })

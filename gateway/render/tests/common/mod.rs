@@ -5,15 +5,17 @@
 
 pub(crate) mod generated;
 
+use std::sync::Arc;
+
 use feed::CaptureId;
 use jiff::tz::{TimeZone, offset};
 use model::{
-    Appointment, AppointmentStatus, Attachment, Body, Coded, Coding, Content, Diagnosis, DiagnosisKind,
-    DiagnosisState, Duration, Encounter, EncounterClass, EncounterStatus, HeldIdentifier, IdKey, Identifier,
-    IdentifierKind, Immunization, ItemKey, LabResult, Number, NumberKind, Order, OrderItem, OrderStatus,
-    PartialTime, Person, PersonId, PersonName, Position, Provenance, Record, RecordId, ReferenceRange,
-    Report, ReportStatus, Resource, ResourceKind, ResultKey, ResultStatus, Scope, Sex, Specimen, Trust,
-    Value,
+    Appointment, AppointmentStatus, Attachment, Body, CodeMap, Coded, Coding, Content, Diagnosis,
+    DiagnosisKind, DiagnosisState, Duration, Encounter, EncounterClass, EncounterStatus, HeldIdentifier,
+    IdKey, Identifier, IdentifierKind, Immunization, ItemKey, LabResult, Number, NumberKind, Order,
+    OrderItem, OrderStatus, PartialTime, Person, PersonId, PersonName, Position, Provenance, Record,
+    RecordId, ReferenceRange, Report, ReportStatus, Resource, ResourceKind, ResultKey, ResultStatus, Scope,
+    Sex, Specimen, Trust, Value,
 };
 use render::fhir::{Entry, Site};
 
@@ -21,8 +23,16 @@ pub(crate) fn site() -> Site {
     Site {
         organization: "12330100470116614F".to_owned(),
         id_key: IdKey::new(&[7; 32]),
+        device: "12330100470116614F-01".to_owned(),
+        codes: Arc::default(),
         name: "\u{5e02}\u{4e00}\u{9662}".to_owned(),
     }
+}
+
+/// A code map with these rows: kind, code, target system, code and display, author, state.
+pub(crate) fn map(name: &str, rows: &str) -> Arc<CodeMap> {
+    let text = format!("kind,source_code,target_system,target_code,target_display,author,state\n{rows}");
+    Arc::new(CodeMap::read(name, text.as_bytes()).unwrap())
 }
 
 pub(crate) fn time(text: &str) -> PartialTime {
@@ -198,7 +208,7 @@ pub(crate) fn report(results: Vec<LabResult>) -> Record {
                 received: Some(time("20261124074500")),
                 ..Specimen::default()
             }],
-            section: Some("\u{68c0}\u{9a8c}\u{79d1}".to_owned()),
+            section: Some(Coded::of("\u{68c0}\u{9a8c}\u{79d1}", None, None)),
             results,
             notes: vec!["\u{6eb6}\u{8840}".to_owned(), " ".to_owned()],
             ..Report::default()
@@ -328,7 +338,7 @@ pub(crate) fn glucose() -> LabResult {
                     system: Some("LN".to_owned()),
                 },
             ],
-            text: None,
+            ..Coded::default()
         },
         unit: Some(ucum),
         range: Some(ReferenceRange {

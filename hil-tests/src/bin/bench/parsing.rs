@@ -63,6 +63,7 @@ pub(crate) fn parsing() {
         identifiers: BTreeMap::new(),
         dummy: Default::default(),
         numbers: interpret::Numbers::default(),
+        codes: Default::default(),
     };
     rate("decode, index and interpret", message.len(), &mut || {
         let read = hl7::Message::read(&message, auto, None).unwrap();

@@ -3,8 +3,11 @@
 mod http;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 
-use buffer::{DeadResource, Delivery, DeliveryId, LaneHead, Read, RecordRef, SettledAs, StateError, Urgency};
+use buffer::{
+    DeadResource, Delivery, DeliveryId, LaneHead, Read, RecordRef, Sent, SettledAs, StateError, Urgency,
+};
 use bytes::Bytes;
 use deliver::{Attempt, Choice, Class, Ended, EntryEnd, Item, Step, choose, classify, retry_after};
 use feed::CaptureId;
@@ -20,6 +23,8 @@ use http::Answer;
 
 /// A FHIR destination.
 pub struct Way {
+    /// What it is called.
+    pub name: String,
     /// Where it is.
     pub endpoint: Endpoint,
     /// What rendering needs to know.
@@ -35,6 +40,8 @@ struct Parcel {
     /// What it does without because of an earlier delivery, with the reasons.
     dead: Vec<DeadResource>,
     sent: Option<Position>,
+    /// The destination's own code maps that touched it.
+    maps: String,
     /// Not of this delivery, but needed by what is.
     ground: bool,
     /// The report as the destination has it, where its earlier content is no longer held here.
@@ -65,7 +72,10 @@ impl Sender {
         tally: &mut Tally,
     ) -> Result<bool, Stop> {
         let mut refusals = Refusals::default();
-        let (delivery, parcels, _aboard) = self.load_fhir(number, lane, id, way.takes_orders).await?;
+        let (delivery, mut parcels, _aboard) = self.load_fhir(number, lane, id, way.takes_orders).await?;
+        for parcel in &mut parcels {
+            parcel.maps = way.site.translate(&mut parcel.record);
+        }
         let mut chosen = self.choose(way, &delivery, parcels).await?;
         if !chosen.iter().any(|parcel| !parcel.ground) {
             self.settle(id, SettledAs::Superseded, "newer", urgency, tally).await?;
@@ -206,7 +216,39 @@ impl Sender {
         tally: &mut Tally,
         refusals: &mut Refusals,
     ) -> Result<Vec<(RecordId, RecordId, Stage, String)>, Stop> {
-        let entries: Vec<Entry> = parcels.iter().flat_map(|parcel| parcel.entries(&way.site)).collect();
+        let traced = self.traced.load(Ordering::Relaxed);
+        match self.send(way, delivery, parcels, tries, traced, tally, refusals).await {
+            // It may be the Provenance alone that is not allowed there.
+            Err(Stop::NotAllowed(failure)) if traced => {
+                let sent = self.send(way, delivery, parcels, tries, false, tally, refusals).await;
+                if sent.is_ok() {
+                    self.no_traces(way, &failure);
+                }
+                sent
+            }
+            sent => sent,
+        }
+    }
+
+    /// Renders and sends the records once, with where they come from if they are to be `traced`.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one attempt")]
+    async fn send(
+        &self,
+        way: &Way,
+        delivery: &Delivery,
+        parcels: &[Parcel],
+        tries: u32,
+        traced: bool,
+        tally: &mut Tally,
+        refusals: &mut Refusals,
+    ) -> Result<Vec<(RecordId, RecordId, Stage, String)>, Stop> {
+        let site = &way.site;
+        let mut entries: Vec<Entry> = Vec::new();
+        for parcel in parcels {
+            let rendered = parcel.entries(site);
+            let provenance = traced.then(|| fhir::provenance(&parcel.record, site, &rendered));
+            entries.extend(rendered.into_iter().chain(provenance));
+        }
         let mut attempt = Attempt::new(items(&entries), tries);
         let mut nth = 0;
         loop {
@@ -228,9 +270,12 @@ impl Sender {
                         // Nobody has taken anything.
                         return Err(retry(Class::Misconfigured, NO_ANSWER.to_owned()));
                     }
-                    if let Some(step) = self.take(&mut attempt, &answer, &answered, group.len()) {
+                    if let Some(step) = self.take(&mut attempt, &answer, &answered, &group, &entries) {
                         let failure = format!("HTTP {}", answer.status);
                         return Err(match step {
+                            Step::RetryDestination { class: Class::Misconfigured, .. } => {
+                                Stop::NotAllowed(failure)
+                            }
                             Step::RetryDestination { class, .. } => retry(class, failure),
                             _ => Stop::Retry(Ended::Lane, failure),
                         });
@@ -241,6 +286,7 @@ impl Sender {
                 Step::RetryLane => return Err(Stop::Retry(Ended::Lane, "again".to_owned())),
             }
         }
+        self.note_traces(way, &entries, attempt.ends());
         Ok(self.account(&entries, attempt.ends(), parcels, tally, refusals))
     }
 
@@ -250,28 +296,62 @@ impl Sender {
         attempt: &mut Attempt,
         answer: &Answer,
         answered: &Answered,
-        entries: usize,
+        group: &[usize],
+        entries: &[Entry],
     ) -> Option<Step> {
         let (class, reason) = self.class_of(answer, answered);
         let each = class == Class::Done
             && answered.entries.iter().any(|entry| entry.status.is_some_and(|s| s >= 300));
-        if class == Class::Done && !answered.entries.is_empty() && (each || answered.entries.len() < entries)
+        if class == Class::Done
+            && !answered.entries.is_empty()
+            && (each || answered.entries.len() < group.len())
         {
             let after = self.retry_after(answer);
+            let trace = |at: usize| group.get(at).and_then(|n| entries.get(*n)).is_some_and(Entry::is_trace);
             let answers: Vec<(Class, String)> = answered
                 .entries
                 .iter()
-                .map(|entry| {
+                .enumerate()
+                .map(|(at, entry)| {
                     let codes =
                         entry.issues.iter().filter(|issue| issue.is_error).map(|issue| issue.code.as_str());
                     // A server that gives an entry no status says nothing about it.
                     let status = entry.status.unwrap_or(503);
-                    (classify(status, codes, after), refusal(status, &entry.issues))
+                    let class = match classify(status, codes, after) {
+                        // Nobody waits for what only says where the rest comes from.
+                        Class::Misconfigured | Class::Bounded if trace(at) => Class::Permanent,
+                        class => class,
+                    };
+                    (class, refusal(status, &entry.issues))
                 })
                 .collect();
             return attempt.answered_each(&answers);
         }
         attempt.answered(class, &reason)
+    }
+
+    /// A destination that refuses a Provenance though it has all that it is about is sent none from then on: every
+    /// delivery would be halved to find out the same again. Everything else goes on as it was.
+    fn note_traces(&self, way: &Way, entries: &[Entry], ends: &[Option<EntryEnd>]) {
+        let all = entries.iter().zip(ends).filter(|(entry, _)| !entry.is_trace());
+        let rest_taken = all.clone().all(|(_, end)| *end == Some(EntryEnd::Delivered));
+        let refused = entries.iter().zip(ends).find_map(|(entry, end)| match end {
+            Some(EntryEnd::Dead(reason)) if entry.is_trace() => Some(reason),
+            _ => None,
+        });
+        if let Some(reason) = refused.filter(|_| rest_taken) {
+            self.no_traces(way, reason);
+        }
+    }
+
+    fn no_traces(&self, way: &Way, reason: &str) {
+        if self.traced.swap(false, Ordering::Relaxed) {
+            log::warn!(
+                "destination {}: Provenance is refused ({reason}) and not sent until the next start; \
+                 meta.source and meta.tag still say where each resource comes from",
+                way.name
+            );
+        }
     }
 
     /// Notes what was taken and what was refused.
@@ -284,14 +364,19 @@ impl Sender {
         refusals: &mut Refusals,
     ) -> Vec<(RecordId, RecordId, Stage, String)> {
         let mut reduced = Vec::new();
-        for (entry, end) in entries.iter().zip(ends) {
+        // Nothing hangs on what only says where the rest comes from.
+        for (entry, end) in entries.iter().zip(ends).filter(|(entry, _)| !entry.is_trace()) {
             let parcel = parcels.iter().find(|parcel| parcel.record.id == entry.record);
             match end {
                 Some(EntryEnd::Delivered) => {
                     tally.resources += 1;
                     if let Some(parcel) = parcel.filter(|_| !entry.is_part) {
-                        tally.sent.retain(|(record, _)| *record != entry.record);
-                        tally.sent.push((entry.record, parcel.record.position));
+                        tally.sent.retain(|sent| sent.record != entry.record);
+                        tally.sent.push(Sent {
+                            record: entry.record,
+                            position: parcel.record.position,
+                            maps: parcel.maps.clone(),
+                        });
                         self.know(entry.record);
                     }
                 }
@@ -445,7 +530,8 @@ fn parcel(
     });
     let refused =
         dead.iter().filter_map(|d| Some((RecordId::from_bytes(d.resource), Stage::from_u8(d.stage)?)));
-    Ok(Some(Parcel { refused: refused.collect(), record, dead, sent, ground, there: None }))
+    let (refused, maps) = (refused.collect(), String::new());
+    Ok(Some(Parcel { refused, record, dead, sent, maps, ground, there: None }))
 }
 
 impl Parcel {

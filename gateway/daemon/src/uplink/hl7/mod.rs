@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use buffer::Sent;
 use buffer::{Buffer, Delivery, LaneHead, LaneKey, SettledAs, StateError, Urgency};
 use deliver::{Attempt, Class, Ended, Failure, Item, Step};
 use feed::FeedName;
@@ -327,7 +328,11 @@ impl Sender {
             own.answer = verdict::words(*told);
             if is_taken(*told) {
                 own.resources += 1;
-                own.sent.extend(letter.states.iter().copied());
+                own.sent.extend(letter.states.iter().map(|(record, position)| Sent {
+                    record: *record,
+                    position: *position,
+                    maps: String::new(),
+                }));
             }
         }
         if own.bytes > 0 {
