@@ -35,11 +35,14 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context {
     .into(),
     dummy: ["0".to_owned()].into(),
     numbers: Numbers::default(),
+    codes: std::sync::Arc::default(),
 });
 
 static SITE: LazyLock<Site> = LazyLock::new(|| Site {
     organization: "12330100470000000A".to_owned(),
     name: "\u{533b}\u{9662}".to_owned(),
+    device: "fuzz-1".to_owned(),
+    codes: std::sync::Arc::default(),
     id_key: IdKey::new(&[7; 32]),
 });
 
